@@ -14,25 +14,23 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import results, trained
 from benchmarks.cases import CASES, Case
 from benchmarks.cases.base import run
 
-QUICK = ("B20", "B24")
+QUICK = "--only B20 B24"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}; nothing is written")
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="these cases; nothing is written")
-    args = parser.parse_args()
-    wanted = QUICK if args.quick else tuple(args.only)
-    rows = [row(case) for case in CASES if not wanted or case.id in wanted]
+    args = trained.parsed(parser, QUICK)
+    rows = [row(case) for case in CASES if not args.only or case.id in args.only]
     wrong = sum(one["outcome"] == "wrong" for one in rows)
     print(f"{len(rows)} cases, {wrong} wrong")
-    if not wanted:
+    if not args.only:
         results.write(
             "bring", rows, title="What people bring", about="Inputs rebuilt in small from public reports."
         )

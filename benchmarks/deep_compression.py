@@ -140,7 +140,7 @@ def main() -> int:
         f" (goal ≤ {points:g}): {'met' if met else 'NOT met'}"
     )
     if args.quick:
-        return not met
+        return results.judged({"the goal of the quick form": met})
     results.write("deep_compression", [row(args, found)], title=TITLE, about=ABOUT)
     return 0
 

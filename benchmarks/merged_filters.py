@@ -14,6 +14,8 @@ time that went to other programs meanwhile.
 """
 
 import argparse
+import statistics
+import sys
 from functools import partial
 from typing import Any
 
@@ -29,6 +31,8 @@ from engine.params import ClusterFilters, PruneChannels
 from engine.text.phrases import counted
 
 GOAL_SPEEDUP, GOAL_POINTS = 2.0, 1.5
+QUICK = f"{trained.DIGITS} --finetune 4 --finetune-rate 0.1 --untimed"
+QUICK_BEHIND = 4.0
 BEFORE = ("merged", "pruned", "pruned and refitted")
 """Networks that are scored before any training."""
 
@@ -76,7 +80,7 @@ def validation(model: Any, data: Dataset) -> float:
     return 100 * float(validate(model, trained.context(data, 0, 0)).accuracy)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,7 +90,7 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=0.8, help="share of the clustered weights removed")
     parser.add_argument("--untimed", action="store_true", help="accuracy alone, on a busy machine")
     parser.add_argument("--settings", nargs="*", default=[], metavar="PARAMETER=VALUE")
-    args = parser.parse_args()
+    args = trained.parsed(parser, QUICK)
     data = trained.prepare(args)
     about = ["merged", args.ratio, *sorted(args.settings)]
     found = []
@@ -109,11 +113,21 @@ def main() -> None:
         f"lost {trained.spread(lost)} points (goal ≤ {GOAL_POINTS:g}),"
         f" {trained.spread(behind)} to the trained network with the same fine-tuning"
     )
+    if args.quick:
+        return results.judged(
+            {
+                "before training better than channels pruned": all(
+                    one["merged"] > one["pruned"] for one in found
+                ),
+                f"after it at most {QUICK_BEHIND:g} points behind": statistics.fmean(behind) <= QUICK_BEHIND,
+            }
+        )
     if not args.untimed:
         print(f"{trained.spread([one['speedup'] for one in found])}x as fast (goal ≥ {GOAL_SPEEDUP:g})")
     results.write(
         "merged_filters", rows(args, found), title="Filters that merge", about=described(args, found)
     )
+    return 0
 
 
 def rows(args: argparse.Namespace, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -145,4 +159,4 @@ def described(args: argparse.Namespace, found: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ they are written to benchmarks/results/packed.json.
 import argparse
 import copy
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import nncodec, results
+from benchmarks.trained import parsed
 from engine import datasets
 from engine.compute.context import Context
 from engine.compute.data import load
@@ -43,6 +45,7 @@ HOME = Path(__file__).resolve().parent.parent
 SPARSITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 EPOCHS = 4
 REPEATS = 5
+QUICK_DENSE, QUICK_SPARSE = 0.95, 0.14
 PEERS = ((0.9, 32), (0.9, 16), (0.95, 32))
 """Sparsity and centroids of the networks that NNCodec gets too."""
 ABOUT = (
@@ -161,19 +164,32 @@ def milliseconds(call: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="with the package nncodec")
-    args = parser.parse_args()
+    args = parsed(parser, "")
     with tempfile.TemporaryDirectory() as scratch:
         model, context = trained(Path(scratch))
-        report_sizes(checkpoint.folded_state(model))
+        state = checkpoint.folded_state(model)
+        report_sizes(state)
+        if args.quick:
+            return results.judged(claims(state))
         report_speed()
         if args.nncodec:
             report_peer(model, context, args.nncodec)
+    return 0
+
+
+def claims(state: dict[str, Tensor]) -> dict[str, bool]:
+    """What the quick form finds of the whole network, and of it with nine of ten weights zero."""
+    whole, sparse = (sizes(pruned(state, sparsity)) for sparsity in (0.0, 0.9))
+    return {
+        f"a dense file of at most {QUICK_DENSE:.0%}": whole["packed"] <= QUICK_DENSE * whole["plain"],
+        f"a sparse one of at most {QUICK_SPARSE:.0%}": sparse["packed"] <= QUICK_SPARSE * sparse["plain"],
+    }
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

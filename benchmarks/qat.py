@@ -13,15 +13,19 @@ seed. Prints each seed's, then mean ± deviation of each accuracy and of its dif
 """
 
 import argparse
+import statistics
+import sys
 from functools import partial
 from typing import Any
 
-from benchmarks import trained
+from benchmarks import results, trained
 from engine.compute.data import Dataset
 from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.qat import DIFFERENCE
 from engine.params import QuantizeQat, QuantizeStatic
 
+QUICK = f"{trained.DIGITS} --finetune 1"
+QUICK_LOST, QUICK_OFF = 1.0, 0.6
 ARMS = ("float", "fine-tuned", "static", "fine-tuned static", "qat")
 
 
@@ -48,7 +52,7 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
     return accuracies | {DIFFERENCE: context.observations[DIFFERENCE]}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,7 +60,7 @@ def main() -> None:
     parser.set_defaults(finetune=2, finetune_rate=0.002, precision="fp32")
     parser.add_argument("--qat", nargs="*", default=[], metavar="PARAMETER=VALUE")
     parser.add_argument("--static", nargs="*", default=[], metavar="PARAMETER=VALUE")
-    args = parser.parse_args()
+    args = trained.parsed(parser, QUICK)
     data = trained.prepare(args)
     about = ["qat", *sorted(args.qat), "static", *sorted(args.static)]
     trials = [trained.kept(args, [*about, seed], partial(trial, args, data, seed)) for seed in args.seeds]
@@ -67,7 +71,18 @@ def main() -> None:
     print(
         f"file less fake-quantized network, on validation: {trained.spread([one[DIFFERENCE] for one in trials])} points"
     )
+    if not args.quick:
+        return 0
+    behind = statistics.fmean(one["float"] - one["qat"] for one in trials)
+    return results.judged(
+        {
+            f"the file is at most {QUICK_LOST:g} points behind the float network": behind <= QUICK_LOST,
+            f"and {QUICK_OFF:g} from what was trained": all(
+                abs(one[DIFFERENCE]) <= QUICK_OFF for one in trials
+            ),
+        }
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

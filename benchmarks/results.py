@@ -39,6 +39,13 @@ def tell(row: Mapping[str, Any]) -> None:
     print("  ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
 
 
+def judged(claims: Mapping[str, bool]) -> int:
+    """Print of each claim whether it holds. The exit code of a benchmark's quick form: 1 where one does not."""
+    for claim, holds in claims.items():
+        print(f"{claim}: {'holds' if holds else 'DOES NOT HOLD'}", flush=True)
+    return int(not all(claims.values()))
+
+
 def mean_and_deviation(values: Sequence[float], digits: int | None = None) -> float | list[float]:
     """As the results' tables have it, rounded to so many digits if given; of a single value itself."""
     found = [values[0]] if len(values) == 1 else [statistics.fmean(values), statistics.stdev(values)]

@@ -120,9 +120,8 @@ def main() -> int:
         rows.append(row(args, data, network))
         results.tell(rows[-1])
     if args.quick:
-        holds = rows[0]["lost, before training, validation (points)"] <= QUICK_LOST
-        print("every claim holds" if holds else "the quick form loses more than it may")
-        return not holds
+        lost = rows[0]["lost, before training, validation (points)"]
+        return results.judged({f"at most {QUICK_LOST:g} points lost before training": lost <= QUICK_LOST})
     report(rows)
     about = (
         f"{args.images} images of {args.data}, {args.epochs} epochs from scratch and {args.finetune} further, "

@@ -13,11 +13,13 @@ from typing import Any
 from engine.params.catalog import MODELS
 
 PREFIX = "torchvision/"
+QUICK = "--models resnet18 mobilenet_v3_small shufflenet_v2_x0_5 squeezenet1_1"
+"""Networks of kinds that differ."""
 Row = dict[str, Any]
 
 
 def arguments(description: str | None, large: Sequence[str]) -> argparse.ArgumentParser:
-    """A parser with the options that choose networks; `large` are patterns of names."""
+    """A parser with the options that choose networks; `large` are patterns of names. `trained.parsed` reads it."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -14,6 +14,7 @@ it some pixels to the end; `--native` uses the size it was made for. Prints a li
 outputs and of the centred outputs, top-1 agreement, operators left in float. What fails is listed again at the end.
 """
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,8 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks import results
-from benchmarks.walk import arguments, chosen, in_a_process
+from benchmarks import results, trained
+from benchmarks.walk import QUICK, arguments, chosen, in_a_process
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.onnx.float_operators import float_operators
@@ -179,12 +180,12 @@ def line(name: str, size: int, row: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def main() -> int:
     parser = arguments(__doc__, LARGE)
     parser.add_argument(
         "--native", action="store_true", help="images of the size that each network is made for"
     )
-    args = parser.parse_args()
+    args = trained.parsed(parser, QUICK)
     names = chosen(args, LARGE)
     rows = {}
     for name in names:
@@ -200,6 +201,8 @@ def main() -> None:
     for name in names:
         if name not in right:
             print(line(name, pixels(name, native=args.native), rows[name]))
+    if args.quick:
+        return results.judged({"all are right": len(right) == len(rows)})
     if args.models == ["*"]:
         counts = {
             "networks": len(rows),
@@ -209,7 +212,8 @@ def main() -> None:
         others = "; ".join(f"{name} ({rows[name]['result']})" for name in names if name not in right)
         about = f"Random weights, BatchNorm's statistics of noise. Not right: {others or 'none'}."
         results.write("walk_int8", [counts], title="INT8 of every torchvision classifier", about=about)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -31,15 +32,9 @@ def main(argv: list[str] | None = None) -> int:
         help="the screen to start on (default: the one before, else the lab)",
     )
     args = parser.parse_args(argv)
-    # Textual draws on stderr: with that in a file there would be a blank screen.
-    for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error stream", sys.stderr)):
-        if not stream.isatty():
-            print(
-                f"secateur: the lab needs a terminal, and its {name} is none; "
-                "`secateur --help` lists what works without.",
-                file=sys.stderr,
-            )
-            return 2
+    if problem := _terminal_problem():
+        print(f"secateur: the lab needs a terminal, and {problem}", file=sys.stderr)
+        return 2
     from engine.errors import SecateurError
     from engine.machine.signals import unblock
     from engine.store.workspace import workspace
@@ -60,6 +55,20 @@ def main(argv: list[str] | None = None) -> int:
     app = Lab(preset, folder, args.open, keeper=Keeper(folder), config=config)
     app.run(mouse=config["mouse"])
     return app.return_code or 0
+
+
+def _terminal_problem() -> str:
+    """Why the lab can't be shown here, and what works; empty if it can."""
+    # Textual draws on stderr: with that in a file there would be a blank screen.
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error stream", sys.stderr)):
+        if not stream.isatty():
+            return f"its {name} is none; `secateur --help` lists what works without."
+    if os.environ.get("TERM") == "dumb":
+        return (
+            "TERM says that yours can't move its cursor (dumb): where it can, `TERM=xterm-256color secateur` "
+            "opens the lab; `secateur --help` lists what works without."
+        )
+    return ""
 
 
 def _find(name: str) -> Path:

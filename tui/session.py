@@ -10,13 +10,13 @@ from textual.message import Message
 from engine.errors import SecateurError
 from engine.studies import rundir
 from engine.studies.rundir import RunDir
-from engine.studies.state import StudyState
 from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
     from engine.presets.limits import Limit
     from engine.results.pick import Asked, Pick
     from engine.studies.settings import StudySettings
+    from engine.studies.state import StudyState
     from tui.work.models import ModelExport
     from tui.work.remembered import Keeper, Remembered
 
@@ -81,7 +81,7 @@ class Session:
         except SecateurError:
             return None
 
-    def settings_of(self, study: str, state: StudyState) -> "StudySettings | None":
+    def settings_of(self, study: str, state: "StudyState") -> "StudySettings | None":
         """The same, read once for each study that had the name: a new one may have that of one that was deleted."""
         known = study, state.started
         if known not in self._settings:
@@ -92,19 +92,21 @@ class Session:
         """What this session asks for in place of what the study's preset says of its pick."""
         return self.limits.get(study, self.within)
 
-    def picked(self, name: str, state: StudyState) -> "Pick | None":
+    def picked(self, name: str, state: "StudyState") -> "Pick | None":
         """A study's pick, by what this session asks for."""
         from engine.results import pick
 
         settings = self.settings_of(name, state)
         return pick.pick(state, pick.rule(settings, self.asked(name)) if settings else pick.STANDARD)
 
-    def trial_of(self, state: StudyState | None) -> int:
-        """The trial that pages on one show: the chosen one, else the study's pick, else the first."""
+    def trial_of(self, state: "StudyState | None") -> int:
+        """The trial that pages on one show: the chosen one, else the study's pick, else the first that failed."""
         if self.trial is not None or state is None:
             return self.trial or 0
         found = self.picked(self.study or state.name, state)
-        return found.trial.index if found else 0
+        if found is not None:
+            return found.trial.index
+        return next((trial.index for trial in state.trials if trial.status == "failed"), 0)
 
     def show(self, study: str) -> None:
         """Make a study the current one, with the trial to take of it, unless it is that already."""

@@ -9,6 +9,7 @@ from engine.charts.owner import Owner
 from engine.measures.table import QUALITIES, drawn, measure
 from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Series
+from engine.results.summary import in_words
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text.numbers import percent
 
@@ -83,12 +84,13 @@ def step_name(
         for name, value in trials[0].parameters.items()
         if name in told_by and all(trial.parameters.get(name) == value for trial in trials)
     }
-    return " ".join([step.address, *(_short(name, value) for name, value in same.items())])
+    short = {name: text for name, value in same.items() if (text := _short(name, value))}
+    rest = in_words({name: value for name, value in same.items() if name not in short})
+    return " ".join([step.address, *short.values(), *rest])
 
 
 def _short(name: str, value: object) -> str:
-    if name == "seed":
-        return f"seed {value}"  # a number that would not tell what it is of
+    """A value that tells by itself what it is of; empty for others."""
     if measure(name).kind == "fraction" and isinstance(value, int | float):
         return percent(value, 0)
-    return str(value)
+    return value if isinstance(value, str) else ""

@@ -4,6 +4,7 @@ import argparse
 import codecs
 import contextlib
 import io
+import os
 import shutil
 import sys
 from typing import Any, TextIO
@@ -109,7 +110,16 @@ def _print(stream: TextIO, *lines: str, end: str = "\n") -> None:
 
 
 def settle_streams() -> None:
-    """Have standard output and error take every text, whatever letters the terminal has."""
+    """Have all three standard streams, and output and error take every text, whatever letters the terminal has.
+
+    What the shell closed (`2>&-`, services, some cron) leads nowhere: else the next file that is opened would get its
+    number, and with it what libraries print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode))
     codecs.register_error(SPELLED, _spelled)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

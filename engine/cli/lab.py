@@ -21,7 +21,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _lab(args: argparse.Namespace) -> int:
     """Replace this process by the lab's, so that the engine need not import it."""
-    from engine.machine.environment import importable
+    from engine.machine.package import importable
 
     command = [sys.executable, "-P", "-m", "tui"]
     if args.preset:

@@ -2,34 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from engine import __version__
-from engine.cli import (
-    clean,
-    cluster,
-    compare,
-    compress,
-    config,
-    data,
-    delete,
-    doctor,
-    export,
-    lab,
-    mcp,
-    next,
-    note,
-    params,
-    plot,
-    presets,
-    report,
-    run,
-    solve,
-    spec,
-    steer,
-    study,
-)
 from engine.cli.common import print_json, settle_streams, tell_error
 from engine.errors import EXIT_CODES, SecateurError, UsageError, exit_code_of
 from engine.machine.signals import number_of, unblock
@@ -58,11 +35,33 @@ exit codes:
 """
 
 
-COMMANDS = (
-    *(lab, run, compress, study, next, solve, steer, compare, note, delete, cluster, plot, report, export),
-    *(presets, params, data, clean, doctor, config, spec, mcp),
-)
-"""Modules that declare commands, in the order of the help."""
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "lab": ("lab",),
+    "run": ("run", "watch", "resume", "replay"),
+    "compress": ("compress",),
+    "study": ("list", "show", "cancel"),
+    "next": ("next",),
+    "solve": ("solve",),
+    "steer": ("steer",),
+    "compare": ("compare",),
+    "note": ("note",),
+    "delete": ("delete", "restore"),
+    "cluster": ("hold", "release", "throttle"),
+    "plot": ("plot",),
+    "report": ("report",),
+    "export": ("export",),
+    "presets": ("presets",),
+    "params": ("params",),
+    "data": ("data",),
+    "clean": ("clean",),
+    "doctor": ("doctor",),
+    "config": ("config",),
+    "spec": ("spec",),
+    "mcp": ("mcp",),
+}
+"""Modules of this package with the commands that each declares, in the order of the help."""
+TELLING_OF_ALL = ("spec", "mcp")
+"""Commands that are about all commands."""
 
 
 class Misused(UsageError):
@@ -77,8 +76,11 @@ class Parser(argparse.ArgumentParser):
         raise Misused(message, "", f"`{self.prog} --help` says what it takes.")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's parser, every command with its own help."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """The command line's parser, every command with its own help.
+
+    If `command` is one, only with the commands of its module: no other is imported then.
+    """
     top = Parser(
         prog="secateur",
         description="Find out how far a vision network can be compressed before it breaks.",
@@ -87,8 +89,9 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in COMMANDS:
-        module.add(commands)
+    alone = [] if command in TELLING_OF_ALL else [name for name, own in COMMANDS.items() if command in own]
+    for module in alone or COMMANDS:
+        import_module(f"engine.cli.{module}").add(commands)
     return top
 
 
@@ -100,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not given and sys.stdin.isatty() and sys.stdout.isatty():
         given = ["lab"]
     try:
-        args = parser().parse_args(given)
+        args = parser(*given[:1]).parse_args(given)
         code: int = args.run(args)
     except SecateurError as error:
         tell_error(error)

@@ -5,7 +5,6 @@ its own with `--json`: an agent can do what a user can, and gets the same answer
 """
 
 import argparse
-import asyncio
 import json
 import os
 import sys
@@ -48,6 +47,8 @@ def _serve(args: argparse.Namespace) -> int:
             f"It needs the package {error.name}.",
             "Install the extra: pip install 'secateur[mcp]'.",
         ) from error
+
+    import asyncio
 
     async def serve() -> None:
         made = server(tools(declared.commands_of(args.commands)))
@@ -126,7 +127,9 @@ def server(known: dict[str, declared.Command]) -> "Server[Any]":
 
 async def call(command: declared.Command, arguments: dict[str, Any]) -> tuple[Any, int]:
     """What the command prints with `--json`, and its exit code; it runs in a process of its own."""
-    from engine.machine.environment import importable
+    import asyncio
+
+    from engine.machine.package import importable
 
     values = dict(arguments)
     text = values.pop(STDIN, "")

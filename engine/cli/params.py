@@ -4,7 +4,7 @@ import argparse
 import json
 import textwrap
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from engine.cli.common import add_json, columns, print_json, say_text
@@ -37,7 +37,7 @@ class Topic:
     rows: tuple[Row, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        rows = [asdict(row) | {"allowed": row.allowed()} for row in self.rows]
+        rows = [row.as_dict() | {"allowed": row.allowed()} for row in self.rows]
         return {"name": self.name, "about": self.about, "parameters": rows}
 
 

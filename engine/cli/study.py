@@ -43,7 +43,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _list(args: argparse.Namespace) -> int:
     from engine.config import files
-    from engine.results.pick import cell, repicked
+    from engine.results.kept import cell, repicked
     from engine.store.workspace import workspace
     from engine.studies import notes
     from engine.studies.listed import Listed

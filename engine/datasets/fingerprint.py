@@ -166,13 +166,14 @@ def _contents(files: list[RawFile], root: Path, cache: Path | None) -> list[tupl
 
 def _cached_contents(files: list[RawFile], memory: Path) -> list[tuple[str, str]]:
     known = _read_memory(memory)
+    # A file may be listed twice: images of one name and two endings share their labels.
+    keys = [f"{file.path.absolute()}|{file.size}|{file.mtime_ns}" for file in files]
     hashes: dict[str, str] = {}
-    for file in files:
-        key = f"{file.path.absolute()}|{file.size}|{file.mtime_ns}"
-        hashes[key] = known.get(key) or file_hash(file.path)
+    for key, file in zip(keys, files, strict=True):
+        hashes[key] = hashes.get(key) or known.get(key) or file_hash(file.path)
     if hashes.keys() - known.keys():
         _write_memory(memory, {**known, **hashes})
-    return [(file.name, digest) for file, digest in zip(files, hashes.values(), strict=True)]
+    return [(file.name, hashes[key]) for key, file in zip(keys, files, strict=True)]
 
 
 def _read_memory(memory: Path) -> dict[str, str]:

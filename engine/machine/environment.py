@@ -150,16 +150,6 @@ def process_variables() -> dict[str, str]:
     return {**os.environ, **settled, **SILENT}
 
 
-def importable() -> dict[str, str]:
-    """`PYTHONPATH` with which a Python finds our package from anywhere.
-
-    For `python -P`, that is: without it Python first looks for modules in the current folder, which may be anybody's.
-    """
-    home = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
-    return {"PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home}
-
-
 def settle() -> None:
     """Give this process the variables of `SETTLED`, `SILENT` and our private folder, before its libraries are imported,
     and take the reporters from them."""

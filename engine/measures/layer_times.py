@@ -6,7 +6,7 @@ factor and with what no layer takes, both fitted to whole networks that were mea
 
 import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -96,6 +96,17 @@ class Grid:
     def _along(self, row: int, column: int, right: float) -> float:
         values = self.values[row]
         return values[column] * (1 - right) + values[column + 1] * right if right else values[column]
+
+    def plus(self, milliseconds: float) -> "Grid":
+        """With so much added where there are channels.
+
+        >>> Grid((0, 8), (0, 8), ((0.0, 0.0), (0.0, 1.0))).plus(0.5).values
+        ((0.0, 0.0), (0.0, 1.5))
+        """
+        values = tuple(
+            tuple(max(value + milliseconds, 0.0) if value else 0.0 for value in row) for row in self.values
+        )
+        return replace(self, values=values)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -34,6 +34,10 @@ class Params(BaseModel):
         defer_build=True,
     )
 
+    revision: ClassVar[int] = 1
+    """Raised when what a group within others stands for computes something else, so that no results of the older code
+    are reused of the steps that have it."""
+
 
 Group = TypeVar("Group", bound=Params)
 
@@ -151,7 +155,18 @@ class StepParams(Params):
 
     def key_material(self) -> dict[str, Any]:
         """The parameters that decide the step's result, as plain JSON values."""
-        material = self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed})
+        material = _with_revisions(
+            self, self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed})
+        )
         return material | (
             {"solver": self.solver} if self.solver and material.get("scope") == "solved" else {}
         )
+
+
+def _with_revisions(group: Params, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a group, of groups within it with their revisions where these were raised."""
+    for name, own in group:
+        if isinstance(own, Params) and isinstance(inner := values.get(name), dict):
+            raised = {"revision": own.revision} if own.revision > 1 else {}
+            values[name] = _with_revisions(own, inner) | raised
+    return values

@@ -103,6 +103,17 @@ MEANINGS: dict[str, dict[str, str]] = {
         "minmax": "up to the largest weight",
         "mse": "where rounding and clipping together err least",
     },
+    "smallest": {
+        "size.packed": "bytes of the packed file, which has values of few bits and zeros short",
+        "size.plain": "bytes of the weights as they are",
+        "parameters": "how many numbers it has",
+        "macs": "multiplications for one image",
+    },
+    "over": {"auto": "what suits the network and the goal"},
+    "table": {
+        "auto": "one for each of what is taken away: channels, weights, bits, ranks",
+        "none": "candidates begin anywhere in the ranges",
+    },
     "of": {
         "weights": "single weights become zero",
         "channels": "channels go, with all coupled to them",

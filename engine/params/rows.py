@@ -4,7 +4,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from itertools import pairwise
 from types import NoneType, UnionType
@@ -30,6 +30,9 @@ _NOUNS = {
 _PLURALS = {"integer": "whole numbers", "number": "numbers", "text": "texts", "choice": "choices"}
 
 
+Owner = type[Params]
+
+
 @dataclass(frozen=True)
 class Row:
     """One parameter as people read it.
@@ -48,6 +51,8 @@ class Row:
         minimum: Least value (or the values of a list), in `unit`; likewise `maximum`.
         form: What a text must look like.
         when: Condition under which it exists, such as `schedule = linear or cubic`.
+        said: Its help, where no class declares it.
+        owner: The class that declares it.
     """
 
     path: str
@@ -66,8 +71,22 @@ class Row:
     min_items: int = 0
     unit: str = ""
     form: str = ""
-    help: str = ""
     when: str = ""
+    said: str = ""
+    owner: Owner | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def help(self) -> str:
+        """What it is for, read from its class's source when it is first asked for."""
+        if self.owner is None:
+            return self.said
+        return plain(_helps(self.owner).get(self.path.rpartition(".")[2], ""))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that is known of it as plain values."""
+        return {
+            one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("said", "owner")
+        } | {"help": self.help}
 
     @property
     def bounds(self) -> str:
@@ -144,10 +163,10 @@ def describe(cls: type[Params]) -> tuple[Row, ...]:
     if issubclass(cls, StepParams):
         # What all steps share comes after what makes this one.
         names.sort(key=lambda name: name in StepParams.model_fields)
-    helps = _helps(cls)
-    return tuple(row for name in names for row in _rows(name, cls.model_fields[name], helps.get(name, "")))
+    return tuple(row for name in names for row in _rows(cls, name))
 
 
+@cache
 def _helps(cls: type[Params]) -> dict[str, str]:
     """The docstrings under a class's attributes, its bases' among them.
 
@@ -212,7 +231,8 @@ class _Shape:
     limits: dict[str, Any] = field(default_factory=dict)
 
 
-def _rows(name: str, info: FieldInfo, help_text: str) -> Iterator[Row]:
+def _rows(cls: type[Params], name: str) -> Iterator[Row]:
+    info = cls.model_fields[name]
     shape = _Shape()
     _read(info.annotation, shape)
     _limits(info.metadata, shape)
@@ -229,7 +249,7 @@ def _rows(name: str, info: FieldInfo, help_text: str) -> Iterator[Row]:
         meanings=tuple(_meanings(name, shape)),
         unit=str(extra.get("unit", "")),
         form=str(extra.get("form", "")),
-        help=plain(help_text),
+        owner=cls,
         **shape.limits,
     )
     yield row
@@ -253,7 +273,9 @@ def _variants(name: str, classes: Iterable[type[Params]]) -> Iterator[Row]:
         for row in describe(cls):
             if row.path == "kind":
                 continue
-            having = next((having for known, having in kinds if known == row), None)
+            having = next(
+                (having for known, having in kinds if known == row and known.help == row.help), None
+            )
             if having is None:
                 kinds.append((row, [_kind(cls)]))
             else:

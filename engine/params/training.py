@@ -23,6 +23,8 @@ def _left_out(value: object) -> bool:
 class Ema(Params):
     """The exponential moving average of the weights over the updates; how ultralytics trains detectors."""
 
+    revision: ClassVar[int] = 2
+
     decay: float = param(0.9999, gt=0, lt=1)
     """Share of the average that stays with each update, once the ramp is over."""
     ramp: int = param(2000, ge=1, le=10_000_000, unit="updates")

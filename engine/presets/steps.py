@@ -1,15 +1,18 @@
 """Finding one's way in a preset's tree: its steps, and the parameters that dotted paths name."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import Problem
-from engine.params import STEPS, Params, Step
+from engine.params import STEPS, Params
 from engine.params.preset import Settings
 from engine.params.rows import Row, describe, find
 from engine.presets.wording import given, text_of
 from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, is_empty
 from engine.text.phrases import names, suggest
+
+if TYPE_CHECKING:
+    from engine.params import Step
 
 AROUND = ("steps", "sweep", "quick")
 """Sections that are not settings."""
@@ -28,7 +31,7 @@ class StepNode:
     params: Mapping
 
     @property
-    def cls(self) -> type[Step] | None:
+    def cls(self) -> "type[Step] | None":
         return STEPS.get(self.kind)
 
     @property

@@ -15,7 +15,9 @@ from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.results import failures, latency_targets, pick
 from engine.results.summary import measure_names, measure_value, quality_name
+from engine.store.files import read_json
 from engine.store.objects import StoredObject
+from engine.studies.roots import begun_with
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 
@@ -50,6 +52,7 @@ class Order:
         format: What to write.
         out: The folder to write.
         code: The study's record of users' code, if it has any.
+        data: The fingerprint of the data that the study began with, where it is known.
         force: Whether files that are in that folder may be replaced.
     """
 
@@ -63,6 +66,7 @@ class Order:
     format: Format
     out: Path
     code: Path
+    data: str | None = None
     force: bool = False
 
 
@@ -90,8 +94,20 @@ def order(
     settings = run.settings().of_trial(chosen_trial.index)
     text = _text(run.preset)
     about = describe(run, state, chosen_trial)
+    data = begun_with(read_json(run.data), settings.data)
     return Order(
-        model.folder, model.files, settings, run.workspace, text, about, why, chosen, out, run.code, force
+        model.folder,
+        model.files,
+        settings,
+        run.workspace,
+        text,
+        about,
+        why,
+        chosen,
+        out,
+        run.code,
+        data,
+        force,
     )
 
 

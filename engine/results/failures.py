@@ -7,13 +7,15 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.errors import SecateurError, sentence, sentences
-from engine.studies.state import StudyState, TrialState
 from engine.studies.status import Status
 from engine.text.phrases import counted
 from engine.text.visible import visible
+
+if TYPE_CHECKING:
+    from engine.studies.state import StudyState, TrialState
 
 Part = Literal["headline", "reason", "remedy", "onward"]
 INDENTS: Mapping[Part, str] = {"headline": "", "reason": "  ", "remedy": "  → ", "onward": ""}
@@ -62,7 +64,7 @@ class Ending:
     """What resuming does, as `goes on where it was`; empty where it cannot be resumed now."""
 
 
-def ending(state: StudyState) -> Ending | None:
+def ending(state: "StudyState") -> Ending | None:
     """What became of a study; None while all goes well."""
     count, failed = len(state.trials), state.failed
     done = state.counts if count else "before its trials were planned"
@@ -94,7 +96,7 @@ def ending(state: StudyState) -> Ending | None:
     return Ending(f"{failed} of {counted(count, 'trial')} failed", reasons, what)
 
 
-def reasons_of(trials: Iterable[TrialState]) -> tuple[Reason, ...]:
+def reasons_of(trials: "Iterable[TrialState]") -> tuple[Reason, ...]:
     """The distinct reasons why trials failed, the most frequent first."""
     by_reason: dict[str, list[TrialState]] = {}
     for trial in trials:
@@ -113,7 +115,7 @@ def alike(error: Mapping[str, object]) -> str:
     return _VARYING.sub("#", sentence(error))
 
 
-def _shared(trials: Sequence[TrialState]) -> Reason:
+def _shared(trials: "Sequence[TrialState]") -> Reason:
     errors = [trial.error or {} for trial in trials]
     steps = tuple(dict.fromkeys(step for trial in trials if (step := failed_step(trial))))
     return Reason(
@@ -121,7 +123,7 @@ def _shared(trials: Sequence[TrialState]) -> Reason:
     )
 
 
-def failed_step(trial: TrialState) -> str:
+def failed_step(trial: "TrialState") -> str:
     """The address of the step that failed."""
     every = (*trial.chain, trial.baseline_measure, *trial.beside)
     return next((step.address for step in every if step.error), "")
@@ -148,18 +150,18 @@ def paragraphs_of(end: Ending, onward: str) -> list[tuple[Part, str]]:
     return parts
 
 
-def lines(state: StudyState) -> list[str]:
+def lines(state: "StudyState") -> list[str]:
     """The ending as the commands print it; nothing while all goes well."""
     end = ending(state)
     return _indented(paragraphs_of(end, _command(state))) if end else []
 
 
-def trial_lines(state: StudyState, trial: TrialState) -> list[str]:
+def trial_lines(state: "StudyState", trial: "TrialState") -> list[str]:
     """What became of one trial, as the commands print it."""
     return _indented(of_trial(state, trial, _command(state)))
 
 
-def _command(state: StudyState) -> str:
+def _command(state: "StudyState") -> str:
     return f"`secateur resume {state.name}`"
 
 
@@ -167,7 +169,7 @@ def _indented(parts: Iterable[tuple[Part, str]]) -> list[str]:
     return [f"{INDENTS[part]}{visible(text)}" for part, text in parts]
 
 
-def of_trial(state: StudyState, trial: TrialState, onward: str) -> list[tuple[Part, str]]:
+def of_trial(state: "StudyState", trial: "TrialState", onward: str) -> list[tuple[Part, str]]:
     """What became of one trial: its own error if it failed, else the study's, with how to go on."""
     end = ending(state)
     if trial.error:
@@ -202,7 +204,7 @@ def of_status(status: Status) -> str:
     return status.why or (sentence(status.error) if isinstance(status.error, dict) else "")
 
 
-def without_values(states: Sequence[StudyState]) -> SecateurError | None:
+def without_values(states: "Sequence[StudyState]") -> SecateurError | None:
     """Why there is nothing to draw of studies that ended without a value; None where that is not the reason."""
     if any(trial.results for state in states for trial in state.trials):
         return None

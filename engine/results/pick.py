@@ -3,20 +3,17 @@
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import SecateurError
 from engine.measures.table import QUALITIES, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
 from engine.results import latency_targets, searches
 from engine.results.summary import PACKED, baseline_value, in_words, measure_value, quality_name
-from engine.studies.rundir import RunDir
-from engine.studies.state import MALFORMED, StudyState, TrialState, load
-from engine.studies.status import Status
-from engine.text.numbers import MISSING, percent, points_of, ratio
+from engine.studies.state import StudyState, TrialState
+from engine.text.numbers import points_of, ratio
 
 if TYPE_CHECKING:
     from engine.studies.settings import StudySettings
@@ -156,18 +153,6 @@ def trials(studies: "Iterable[tuple[StudySettings, StudyState]]", asked: Asked =
     return [picked.trial for settings, state in studies if (picked := pick(state, rule(settings, asked)))]
 
 
-def repicked(run: RunDir, status: Status, asked: Asked) -> Status:
-    """A study's status with the pick that it has by what is `asked` for; as it is where that is nothing else."""
-    if asked is None:
-        return status
-    if not isinstance(asked, tuple) and status.pick.get("allowed", asked / 100) == asked / 100:
-        return status
-    try:
-        return replace(status, pick=as_json(pick(load(run.path), rule(run.settings(), asked))))
-    except (SecateurError, *MALFORMED):  # whoever opens it is told; the list shows the pick that is kept
-        return status
-
-
 def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) -> str:
     """The measure that models of this study are to have least of: the rule's own, else what its sweep aims at.
 
@@ -250,21 +235,6 @@ def as_json(picked: Pick | None) -> dict[str, Any]:
         "within": picked.within,
         "text": str(picked),
     }
-
-
-def cell(kept: dict[str, Any]) -> str:
-    """The pick of `as_json` for a list of studies: `#11 96.94 % 4.4×`; one that loses too much ends in `!`."""
-    shown = [(name, kept[name]) for name in QUALITIES if isinstance(kept.get(name), int | float)]
-    if not shown:
-        return MISSING
-    name, value = shown[0]
-    times = kept.get("times")
-    parts = [
-        f"#{kept['index']}" if "index" in kept else "",
-        percent(value) if name == QUALITIES[0] else f"mAP {percent(value)}",
-        ratio(times) if isinstance(times, int | float) else "",
-    ]
-    return " ".join(filter(None, parts)) + ("" if kept.get("within", True) else " !")
 
 
 def _by_parameters(trials: Iterable[TrialState]) -> list[list[TrialState]]:

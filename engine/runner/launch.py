@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from engine.errors import SecateurError, UsageError
 from engine.machine import gpus, limits, private, signals
-from engine.machine.environment import importable, process_variables
+from engine.machine.environment import process_variables
+from engine.machine.package import importable
 from engine.machine.process import Process, process_identity
 from engine.machine.value import Machine
 from engine.measures.latency import disturbed

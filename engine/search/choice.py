@@ -1,6 +1,5 @@
 """The end of a search: which finalist to take, and how sure it is that it does not only seem good."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from engine.params.search import MOST_ACCURATE
 from engine.results import pick
 from engine.results.searches import FINALIST, UNCOMPRESSED, candidates
 from engine.results.summary import quality_of
+from engine.search.luck import standard_error
 from engine.search.task import Task
 from engine.studies import events as ev
 from engine.studies.state import StudyState, TrialState
@@ -41,17 +41,15 @@ class Finalist:
 def margin(agreement: float | None, images: int, candidates: int) -> float | None:
     """What the best of so many candidates may owe to luck: a loss, 0 … 1.
 
-    The accuracies of two networks differ only by images on which just one of them is right, at most those on which they
-    disagree: a share d of n images has a standard error of √(d/n) (McNemar 1947). It is multiplied by the one-sided
-    quantile that all candidates together keep to (Šidák 1967).
+    Its standard error, times the one-sided quantile that all candidates together keep to (Šidák 1967).
 
     >>> round(margin(0.96, 5000, 1), 4), round(margin(0.96, 5000, 40), 4)
     (0.0047, 0.0085)
     """
-    if agreement is None or images < 1:
+    error = standard_error(agreement, images)
+    if error is None:
         return None
-    quantile = statistics.NormalDist().inv_cdf(CONFIDENCE ** (1 / max(candidates, 1)))
-    return quantile * math.sqrt(max(1.0 - agreement, 1.0 / images) / images)
+    return statistics.NormalDist().inv_cdf(CONFIDENCE ** (1 / max(candidates, 1))) * error
 
 
 def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:

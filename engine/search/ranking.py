@@ -33,13 +33,13 @@ class Ranking:
         top = len(task.space.rungs) - 1
         return cls(task, tuple(_gain(rung, top, known) for rung in range(top + 1)))
 
-    def excess(self, outcome: Outcome, rung: int) -> float:
+    def excess(self, outcome: Outcome, rung: int, errors: float = 0.0) -> float:
         """By how much the limits are exceeded, in points; at most 0 within all of them.
 
-        A short training is given what it may still gain; an amount that is twice its limit counts as
-        `POINTS_A_DOUBLING` points.
+        A short training is given what it may still gain, and a loss so many of its standard `errors`; an amount that is
+        twice its limit counts as `POINTS_A_DOUBLING` points.
         """
-        loss = 100 * (outcome.loss - self.gains[rung] - self.task.allowed)
+        loss = 100 * (outcome.loss - errors * outcome.error - self.gains[rung] - self.task.allowed)
         over = [loss] if math.isfinite(self.task.allowed) else []
         for limit in limits.amounts(self.task.limits):
             value, baseline = outcome.amounts[limit.measure]
@@ -48,9 +48,9 @@ class Ranking:
                 over.append(POINTS_A_DOUBLING * math.log2(max(value, 1e-12) / bound))
         return max(over, default=0.0)
 
-    def key(self, outcome: Outcome, rung: int) -> Key:
+    def key(self, outcome: Outcome, rung: int, errors: float = 0.0) -> Key:
         """Inside the limits the least amount is best, outside what is nearest."""
-        return max(self.excess(outcome, rung), 0.0), self.task.amount(outcome)
+        return max(self.excess(outcome, rung, errors), 0.0), self.task.amount(outcome)
 
     def bound(self, known: Sequence[Candidate], count: int) -> float:
         """The most that a candidate may have of the goal and still come among the best `count`, as far as that does not

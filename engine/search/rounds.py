@@ -17,6 +17,8 @@ from engine.search.task import Task
 
 KEPT = 2
 """One of so many on a rung goes on to the next."""
+LUCK = 1.0
+"""Standard errors of its loss by which a candidate may miss a limit and still go on."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def search(task: Task, known: Sequence[Candidate], number: int, tables: Sequence
 def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[Entry]:
     """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet.
 
+    What misses a limit by no more than it may owe to luck goes on as well: whether it is within, more training tells.
     Training makes no model smaller: whoever has more than as many as there are finalists, which are within the limits
     already, will be none however well it learns.
     """
@@ -70,7 +73,7 @@ def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[En
     wanted = [one for one in known if task.allows(one.point)]
     for rung in reversed(range(len(task.space.rungs) - 1)):
         there = [(one, outcome) for one in wanted if (outcome := one.outcomes.get(rung)) is not None]
-        there.sort(key=lambda pair: (rank.key(pair[1], rung), pair[0].number))
+        there.sort(key=lambda pair: (rank.key(pair[1], rung, LUCK), pair[0].number))
         found += [
             Entry(one.number, rung + 1, dict(one.point), CANDIDATE, task.seed)
             for one, outcome in there[: len(there) // KEPT]

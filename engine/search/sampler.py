@@ -7,11 +7,13 @@ study's events. Optuna is imported here alone, and only when a search proposes: 
 import hashlib
 import json
 import math
+import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.presets.space import Dimension
 from engine.search import first
+from engine.search.dominance import outdone
 from engine.search.history import Candidate
 from engine.search.proposals import Table
 from engine.search.ranking import Ranking
@@ -25,7 +27,9 @@ FIRST = (0.35, 0.65, 0.15, 0.85)
 STARTUP = 8
 """Candidates before proposals depend on what they came to."""
 TRIES = 40
-"""Proposals that are drawn for one new point; a space where so many were known is exhausted."""
+"""Proposals that are drawn for one new point."""
+DRAWS = 400
+"""Points that are drawn at random after that; a space where all of so many are known or outdone is exhausted."""
 FAILED = 1000.0
 """Points over its limits that a candidate counts as which failed."""
 
@@ -42,40 +46,68 @@ def propose(
 
     `tables` are what sensitivity steps of the baseline measured: the first points are those that they predict.
     """
-    seen = {_identity(one.point) for one in known}
-    found: list[dict[str, Any]] = []
-    for point in first.points(task, tables) if round_ == 0 else ():
-        _take(task, point, seen, found, count)
-    for share in FIRST if round_ == 0 else ():
-        _take(task, {one.path: one.between(share) for one in task.space.dimensions}, seen, found, count)
-    if len(found) < count:
-        study = _study(task, known, rank, round_)
+    wanted = _Wanted(task, known, rank, count)
+    if round_ == 0:
+        for point in first.points(task, tables):
+            wanted.take(point)
+        for share in FIRST:
+            wanted.take({one.path: one.between(share) for one in task.space.dimensions})
+    if not wanted.enough:
+        seed = _seed(task, round_)
+        study = _study(task, known, rank, seed)
         for _ in range(TRIES * count):
-            if len(found) == count:
+            if wanted.enough:
                 break
-            _take(task, _ask(study, task), seen, found, count)
-    return found
+            wanted.take(_ask(study, task))
+        # Where little is left of the space, the sampler proposes what is outdone again and again.
+        chance = random.Random(seed)
+        for _ in range(DRAWS * count):
+            if wanted.enough:
+                break
+            wanted.take({one.path: one.between(chance.random()) for one in task.space.dimensions})
+    return wanted.found
 
 
-def _take(task: Task, point: dict[str, Any], seen: set[str], found: list[dict[str, Any]], count: int) -> None:
-    point = task.switched(point)
-    canonical = task.space.canonical(point)
-    new = len(found) < count and _identity(canonical) not in seen
-    if new and any(task.space.enabled(point)) and task.allows(point):
-        seen.add(_identity(canonical))
-        found.append(canonical)
+class _Wanted:
+    """New points of a round, of those that are offered: none that is known or outdone."""
+
+    def __init__(self, task: Task, known: Sequence[Candidate], rank: Ranking, count: int) -> None:
+        self.found: list[dict[str, Any]] = []
+        self._task, self._count = task, count
+        self._seen = {_identity(one.point) for one in known}
+        self._outdone = outdone(task, known, rank)
+
+    @property
+    def enough(self) -> bool:
+        return len(self.found) >= self._count
+
+    def take(self, point: dict[str, Any]) -> None:
+        point = self._task.switched(point)
+        canonical = self._task.space.canonical(point)
+        runs = any(self._task.space.enabled(point)) and self._task.allows(point)
+        if (
+            runs
+            and not self.enough
+            and _identity(canonical) not in self._seen
+            and not self._outdone(canonical)
+        ):
+            self._seen.add(_identity(canonical))
+            self.found.append(canonical)
 
 
 def _identity(point: Any) -> str:
     return json.dumps(dict(point), sort_keys=True)
 
 
-def _study(task: Task, known: Sequence[Candidate], rank: Ranking, round_: int) -> "optuna.Study":
+def _seed(task: Task, round_: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{task.seed} {round_}".encode()).digest()[:4], "big")
+
+
+def _study(task: Task, known: Sequence[Candidate], rank: Ranking, seed: int) -> "optuna.Study":
     """Optuna's view of what is known; its own storage is memory, and forgotten."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    seed = int.from_bytes(hashlib.sha256(f"{task.seed} {round_}".encode()).digest()[:4], "big")
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
     study = optuna.create_study(sampler=sampler, direction="minimize")
     dimensions = {one.path: one for one in task.space.dimensions}

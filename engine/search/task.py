@@ -12,6 +12,7 @@ from engine.presets.limits import Limit
 from engine.presets.space import ENABLED, Point, Space
 from engine.presets.spec import Spec
 from engine.results.summary import baseline_value, measure_value, quality_of
+from engine.search.luck import standard_error
 from engine.studies.state import TrialState
 
 
@@ -19,13 +20,15 @@ from engine.studies.state import TrialState
 class Outcome:
     """What a trial came to: its quality on validation (0 … 1), what it lost of its baseline's, and its amounts.
 
-    `amounts` has, by measure, its own and its baseline's; the goal and all limits are among them.
+    `amounts` has, by measure, its own and its baseline's; the goal and all limits are among them. `error` is the
+    loss's standard error (0 … 1), 0 where it is not known.
     """
 
     trial: int
     quality: float
     loss: float
     amounts: Mapping[str, tuple[float, float | None]]
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,9 @@ class Task:
             if value is None:
                 return None
             amounts[name] = (value, baseline_value(of, name))
-        return Outcome(trial.index, found[1], before[1] - found[1], amounts)
+        images = int(trial.baseline_measure.measures.get("validation_images", 0))
+        error = standard_error(trial.steps[-1].measures.get("agreement"), images)
+        return Outcome(trial.index, found[1], before[1] - found[1], amounts, error or 0.0)
 
     def amount(self, outcome: Outcome) -> float:
         """What is to be least: the goal's measure, or the negative quality."""

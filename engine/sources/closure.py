@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
@@ -30,12 +30,14 @@ class Closure:
         modules: Files of Python, by absolute path.
         others: Files that its texts name, and compiled modules: they are read, not run by us.
         packages: First parts of imported names that are installed packages.
+        variables: Environment variables that its texts ask for.
     """
 
     folders: list[Path]
     modules: dict[Path, bytes] = field(default_factory=dict)
     others: set[Path] = field(default_factory=set)
     packages: set[str] = field(default_factory=set)
+    variables: set[str] = field(default_factory=set)
 
 
 def closure(file: Path, cwd: Path) -> Closure:
@@ -78,13 +80,14 @@ def _reached_from(path: Path, content: bytes, program: Closure, cwd: Path, root:
         added = Path(os.path.normpath(cwd / folder))
         if added not in program.folders and not _installed(added):
             program.folders.append(added)
-    program.others |= _named_files(source.texts, (cwd, path.parent), program)
+    program.others |= named_files(source.texts, (cwd, path.parent)) - program.modules.keys()
+    program.variables |= source.variables
     reached = [file for one in source.imports for file in _imported(one, path, program, cwd)]
     return reached + (list(_below(path.parent)) if source.open_ended else [])
 
 
-def _named_files(texts: set[str], places: tuple[Path, ...], program: Closure) -> set[Path]:
-    """Files that exist where the texts would name them; modules count as such only by being imported."""
+def named_files(texts: Iterable[str], places: Sequence[Path]) -> set[Path]:
+    """Files that exist where the texts would name them."""
     named = set()
     for text in texts:
         for place in places:
@@ -94,7 +97,7 @@ def _named_files(texts: set[str], places: tuple[Path, ...], program: Closure) ->
                     named.add(path)
             except (OSError, ValueError):  # a text that no file system takes for a name
                 break
-    return named - program.modules.keys()
+    return named
 
 
 def _imported(one: code.Import, importer: Path, program: Closure, cwd: Path) -> Iterator[Path]:

@@ -11,6 +11,12 @@ LOADERS = frozenset({"spec_from_file_location", "run_path", "run_module", "iter_
 """Functions by which code is run that no import statement names."""
 LONGEST_NAME = 240
 """Characters of a text that may be the name of a file."""
+LONGEST_PATH = 4000
+"""Of one that is put together from several."""
+MOST_PARTS = 200
+"""Parts that a path may be put together from."""
+GETTERS = frozenset({"get", "pop", "setdefault"})
+"""What of `os.environ` gives a variable's value."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +35,15 @@ class Read:
     Attributes:
         imports: Every import statement of it, those in functions too.
         folders: What it adds to sys.path, as it is written.
-        texts: Texts in it that may be names of files.
+        texts: Texts in it that may be names of files, also those put together from parts that stand there.
+        variables: Environment variables that it asks for.
         open_ended: Whether it imports by names that are computed, so that any file beside it may be meant.
     """
 
     imports: list[Import] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     texts: set[str] = field(default_factory=set)
+    variables: set[str] = field(default_factory=set)
     open_ended: bool = False
 
 
@@ -47,6 +55,7 @@ def read(text: str | bytes, file: str) -> Read:
     tree = ast.parse(text, file)
     values = _Values(file)
     facts = Read()
+    composed: list[ast.expr] = []
     for node in _reached(tree):
         match node:
             case ast.Import(names=names):
@@ -58,13 +67,38 @@ def read(text: str | bytes, file: str) -> Read:
                 values.known[name] = value
             case ast.Call():
                 _call(node, facts, values)
+                composed.append(node)
+            case ast.BinOp() | ast.JoinedStr():
+                composed.append(node)
             case ast.AugAssign(target=ast.Attribute(value=ast.Name(id="sys"), attr="path"), value=value):
                 facts.folders += values.texts(value)
             case ast.Constant(value=str(text)) if 0 < len(text) <= LONGEST_NAME and text.isprintable():
                 facts.texts.add(text)
             case _:
                 pass
+    # Once all names are known: a function may use one that is given below it.
+    paths = filter(None, map(values.text, composed))
+    facts.texts |= {path for path in paths if len(path) <= LONGEST_PATH}
+    facts.variables |= {asked for node in _reached(tree) if (asked := _variable(node, values))}
     return facts
+
+
+def _variable(node: ast.AST, values: "_Values") -> str | None:
+    """The environment variable that `node` asks for; None where it asks for none, or for one that is computed."""
+    match node:
+        case ast.Subscript(value=held, slice=name, ctx=ast.Load()) if _called(held) == "environ":
+            return values.text(name)
+        case ast.Call(func=ast.Attribute(value=held, attr=attr), args=[name, *_]) if (
+            attr in GETTERS and _called(held) == "environ"
+        ):
+            return values.text(name)
+        case ast.Call(func=function, args=[name, *_]) if _called(function) == "getenv":
+            return values.text(name)
+        case ast.Compare(left=name, ops=[ast.In() | ast.NotIn()], comparators=[held]) if (
+            _called(held) == "environ"
+        ):
+            return values.text(name)
+    return None
 
 
 def _call(node: ast.Call, facts: Read, values: "_Values") -> None:
@@ -125,18 +159,21 @@ class _Values:
     def __init__(self, file: str) -> None:
         self.file = file
         self.known: dict[str, ast.expr] = {}
+        self._left = 0
 
     def texts(self, node: ast.expr) -> list[str]:
         several = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
         return [text for one in several if (text := self.text(one)) is not None]
 
-    def text(self, node: ast.expr, depth: int = 0) -> str | None:
-        value = self._value(node, depth)
+    def text(self, node: ast.expr) -> str | None:
+        self._left = MOST_PARTS
+        value = self._value(node, 0)
         return None if value is None else str(value)
 
     def _value(self, node: ast.expr, depth: int) -> str | Path | None:
         """The path that `node` gives; None for what is computed otherwise."""
-        if depth > 20:
+        self._left -= 1
+        if depth > 20 or self._left < 0:  # as of `x = x / x`
             return None
         match node:
             case ast.Constant(value=str(text)):
@@ -147,6 +184,12 @@ class _Values:
                 return self._value(self.known[name], depth + 1)
             case ast.BinOp(op=ast.Div(), left=left, right=right):
                 return _joined([self._value(left, depth + 1), self._value(right, depth + 1)])
+            case ast.BinOp(op=ast.Add(), left=left, right=right):
+                return _added([self._value(left, depth + 1), self._value(right, depth + 1)])
+            case ast.JoinedStr(values=parts):
+                return _added([self._value(part, depth + 1) for part in parts])
+            case ast.FormattedValue(value=inner, conversion=-1, format_spec=None):
+                return self._value(inner, depth + 1)
             case ast.Attribute(value=inner, attr="parent"):
                 return _parent(self._value(inner, depth + 1), 1)
             case ast.Subscript(
@@ -179,6 +222,10 @@ class _Values:
 
 def _joined(parts: list[str | Path | None]) -> Path | None:
     return None if None in parts else Path(*(part for part in parts if part is not None))
+
+
+def _added(parts: list[str | Path | None]) -> str | None:
+    return None if None in parts else "".join(map(str, parts))
 
 
 def _parent(path: str | Path | None, up: int) -> Path | None:

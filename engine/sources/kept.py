@@ -4,8 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -17,12 +18,18 @@ from engine.params import Step
 from engine.params.catalog import own_code
 from engine.params.distillation import own_teachers
 from engine.params.preset import Settings
-from engine.sources.closure import closure
+from engine.sources.closure import closure, named_files
 from engine.store.files import read_json
 from engine.store.keys import content_hash, key
 
 IN_NUMERICS = frozenset({"torch", "torchvision", "numpy", "sklearn", "torch_pruning"})
 """Packages whose versions are in every key already."""
+OF_PLACES = re.compile(
+    r"(CUDA|NVIDIA|SLURM|SLURMD|PBS|LSB|OMP|MKL|KMP|GOMP|OPENBLAS|NCCL|GLOO|XDG|LC|SSH|CONDA|PYTHON|SECATEUR)_?[A-Z_]*$"
+    r"|(LOCAL_)?RANK$|WORLD_SIZE$|MASTER_(ADDR|PORT)$|[A-Z_]+_(HOME|CACHE)$|(LD_LIBRARY_)?PATH$"
+    r"|(HOME|USER|LOGNAME|HOST|HOSTNAME|PWD|SHELL|TERM|LANG|DISPLAY|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV)$"
+)
+"""Variables that say where a process runs, and as whom; what is to be computed, others say."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +55,27 @@ class Program:
         modules: Files of Python that it may run, itself included.
         others: Files that it may read.
         packages: Installed packages that it imports, with their versions.
+        variables: Environment variables that it asks for, with their values; None: not set.
     """
 
     folders: tuple[str, ...]
     modules: tuple[str, ...]
     others: tuple[str, ...] = ()
     packages: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """All code of the user's that a study runs; `cwd` is the folder in which it was started."""
+    """All code of the user's that a study runs; `cwd` is the folder in which it was started.
+
+    `given` are files that arguments of its networks name, by what is written there.
+    """
 
     cwd: str
     programs: dict[str, Program] = field(default_factory=dict)
     files: dict[str, SourceFile] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
@@ -70,22 +83,37 @@ class Sources:
     @staticmethod
     def from_dict(content: dict[str, Any]) -> "Sources":
         programs = {
-            file: Program(tuple(p["folders"]), tuple(p["modules"]), tuple(p["others"]), p["packages"])
+            file: Program(
+                tuple(p["folders"]),
+                tuple(p["modules"]),
+                tuple(p["others"]),
+                p["packages"],
+                p.get("variables", {}),
+            )
             for file, p in content["programs"].items()
         }
-        return Sources(
-            content["cwd"], programs, {path: SourceFile(**file) for path, file in content["files"].items()}
-        )
+        files = {path: SourceFile(**file) for path, file in content["files"].items()}
+        return Sources(content["cwd"], programs, files, content.get("given", {}))
 
-    def material(self, reference: str) -> dict[str, Any]:
-        """What of the code behind `reference` decides a result: its files' hashes and its packages' versions."""
+    @property
+    def variables(self) -> dict[str, str | None]:
+        """Environment variables that the code asks for, as they were when the study began; None: not set."""
+        return {name: value for p in self.programs.values() for name, value in p.variables.items()}
+
+    def material(self, reference: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What of the code behind `reference`, called with `arguments`, decides a result: the hashes of its files and
+        of those that arguments name, its packages' versions, and the environment variables that it asks for."""
         program = self.programs.get(file_of(reference))
         if program is None:
             return {}
-        names = sorted({*program.modules, *program.others})
-        versions = {n: v for n, v in program.packages.items() if n not in IN_NUMERICS}
-        hashed: dict[str, Any] = {"model_files": {name: self.files[name].digest for name in names}}
-        return hashed | ({"model_packages": versions} if versions else {})
+        given = {self.given[text] for text in texts_in(arguments) if text in self.given}
+        names = sorted({*program.modules, *program.others, *given})
+        decides = {
+            "model_files": {name: self.files[name].digest for name in names},
+            "model_packages": {n: v for n, v in program.packages.items() if n not in IN_NUMERICS},
+            "model_variables": {n: v for n, v in sorted(program.variables.items()) if v is not None},
+        }
+        return {name: value for name, value in decides.items() if value or name == "model_files"}
 
     def identity(self, reference: str) -> str:
         """Tells programs apart, 12 hexadecimal digits."""
@@ -96,8 +124,8 @@ class Sources:
         return [path for path, file in sorted(self.files.items()) if _digest(Path(path)) != file.digest]
 
 
-def collect(named: Iterable[str], cwd: Path) -> Sources:
-    """The sources behind references such as `path/net.py:build`, as they are now.
+def collect(named: Iterable[str], cwd: Path, arguments: Iterable[str] = ()) -> Sources:
+    """The sources behind references such as `path/net.py:build`, as they are now, and files that `arguments` name.
 
     Raises UsageError for a file that is missing or is no Python.
     """
@@ -117,18 +145,41 @@ def collect(named: Iterable[str], cwd: Path) -> Sources:
             tuple(sorted(map(str, reached.modules))),
             tuple(name for name in others if name in files),
             _versions(reached.packages),
+            {name: os.environ.get(name) for name in sorted(reached.variables) if not OF_PLACES.match(name)},
         )
-    return Sources(str(cwd), programs, files)
+    given = {text: str(file) for text in arguments for file in named_files([text], [cwd])} if programs else {}
+    files |= {
+        name: SourceFile(d) for name in given.values() if name not in files and (d := _digest(Path(name)))
+    }
+    return Sources(str(cwd), programs, files, {text: name for text, name in given.items() if name in files})
 
 
-def references(trials: Iterable[tuple[Settings, Iterable[Step]]]) -> list[str]:
-    """Every function of the user's own that trials name: for models, data and teachers."""
+def references(trials: Iterable[tuple[Settings, Iterable[Step]]]) -> tuple[list[str], list[str]]:
+    """Every function of the user's own that trials name, for models, data and teachers; and the texts among the
+    arguments that those for models and teachers get."""
     named: dict[str, None] = {}
+    texts: dict[str, None] = {}
     for settings, steps in trials:
-        names = [settings.model.name, settings.data.name]
-        names += [teacher.name for teacher in own_teachers(steps)]
+        models = [settings.model, *own_teachers(steps)]
+        names = [settings.data.name, *(model.name for model in models)]
         named |= {name: None for name in names if own_code(name)}
-    return list(named)
+        texts |= {text: None for model in models for text in texts_in(model.arguments)}
+    return list(named), list(texts)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts in plain values, however deep.
+
+    >>> list(texts_in({"a": ["x", {"b": "y"}], "c": 3}))
+    ['x', 'y']
+    """
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            yield from (text for inner in value.values() for text in texts_in(inner))
+        case list() | tuple():
+            yield from (text for inner in value for text in texts_in(inner))
 
 
 def read(file: Path) -> Sources | None:

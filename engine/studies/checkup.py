@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.datasets.preprocess import unsaid
 from engine.machine.value import Machine
-from engine.params import Distill, PruneBlocks, Step
+from engine.params import Distill, PruneBlocks, QuantizeQat, Step
 from engine.params.distillation import ModelTeacher, own_teachers
 from engine.params.preset import Data, Model
 from engine.params.runtimes import KIND
@@ -21,7 +21,7 @@ CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
 REACH = "reach"
 """The same of what finds out how far a search's techniques go: see `engine.search.reach`."""
-CHECKUP_VERSION = 4
+CHECKUP_VERSION = 5
 """Raised when more is tried, or otherwise."""
 
 
@@ -37,8 +37,15 @@ class _Wanted:
     batches: set[int] = field(default_factory=set)
     exported: bool = False
     must_export: bool = False
+    trains_file: bool = False
     layers: dict[tuple[str, str, tuple[str, ...]], None] = field(default_factory=dict)
     changes: dict[tuple[str, tuple[str, ...]], None] = field(default_factory=dict)
+
+    @property
+    def _onnx(self) -> str:
+        if self.trains_file:
+            return "trained"
+        return "must" if self.must_export else "may" if self.exported else ""
 
     def node(self) -> Node:
         material = {
@@ -47,7 +54,7 @@ class _Wanted:
             "model": self.model.model_dump(mode="json", include=set(Model.model_fields)),
             "teaches": self.teaches,
             "batches": sorted(self.batches),
-            "onnx": "must" if self.must_export else "may" if self.exported else "",
+            "onnx": self._onnx,
             "layers": [[address, parameter, list(names)] for address, parameter, names in self.layers],
             "changes": [[kind, list(skip)] for kind, skip in self.changes],
             "data": _called(self.data),
@@ -60,10 +67,10 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
     """One job for each set of data, with a node for each network that is trained, compressed or taught by on it.
 
     A node's `material` says what to try: `model` (its section of the preset), the `batches` it is trained with,
-    whether it has to be exported to ONNX (`must`, `may` where only a latency would be missing, else empty), and the
-    `layers` that steps name: lists of a step's address, its parameter and the names. `changes` are the kinds of steps
-    that change the network as it is built, each with what it skips. `data` is what the data are called, `note` what to
-    tell of the network on them. Seeds make no difference here.
+    whether it has to be exported to ONNX (`must`; `trained` where the file itself is; `may` where only a latency would
+    be missing, else empty), and the `layers` that steps name: lists of a step's address, its parameter and the names.
+    `changes` are the kinds of steps that change the network as it is built, each with what it skips. `data` is what the
+    data are called, `note` what to tell of the network on them. Seeds make no difference here.
     """
     by_data: dict[str, dict[str, _Wanted]] = {}
     for planned in plan.trials:
@@ -111,6 +118,7 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
         wanted.must_export |= "onnxruntime" in step.packages or (
             timed is not None and KIND[timed].reads == "onnx"
         )
+        wanted.trains_file |= isinstance(step, QuantizeQat)
         # How layers are called once an earlier step has changed the network, only that step's end tells.
         for parameter, names in _named(step) if original else ():
             wanted.layers[step.address, parameter, names] = None

@@ -1,7 +1,7 @@
 """What the engine hands to a worker: one JSON text, so that a worker on any node can take it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class JobRequest:
     """The file in which the study keeps the users' code, if it has any."""
     gpus: tuple[str, ...] = ()
     """What CUDA_VISIBLE_DEVICES is to be, for each process that trains together; empty: left as it is."""
+    weights: dict[str, str] = field(default_factory=dict)
+    """The SHA-256 of each file that networks are read from, as it was when their keys were made."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -101,6 +103,7 @@ def request(
         [asdict(node) for node in job.nodes],
         None if _beyond_trial(job, trial.settings) else cpus,
         code,
+        weights=planned.weights,
     )
 
 

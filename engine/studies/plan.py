@@ -11,14 +11,14 @@ from typing import Any, Self
 
 from engine.machine.value import Machine
 from engine.params import Distill, Step
-from engine.params.distillation import BaselineTeacher, ModelTeacher
+from engine.params.distillation import BaselineTeacher, ModelTeacher, own_teachers
 from engine.params.preset import Model
 from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import key
-from engine.studies.roots import PIECES_VERSION, root_key
+from engine.studies.roots import PIECES_VERSION, data_key, root_key, weights_of
 
-MEASURE_VERSION = 4
+MEASURE_VERSION = 5
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
 Wanted = dict[str, Any]
@@ -56,7 +56,7 @@ class PlannedTrial:
 
     `beside` are results that its own are compared with: its teachers, their measures, and the trial without a
     teacher; and what was found out of its model (`Trial.tables`). `parameters`
-    has the step that each node does, by key.
+    has the step that each node does, by key; `weights` the SHA-256 of each file that its networks are read from.
     """
 
     trial: Trial
@@ -68,6 +68,7 @@ class PlannedTrial:
     baseline_measure: Node
     beside: tuple[Node, ...]
     parameters: dict[str, Step]
+    weights: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As in the event `Planned`."""
@@ -141,12 +142,13 @@ def sources_of(spec: Spec, cwd: Path) -> Sources:
 
     Raises UsageError for a file that is missing or is no Python.
     """
-    return collect(references((trial.settings, trial.steps) for trial in spec.trials), cwd)
+    named, arguments = references((trial.settings, trial.steps) for trial in spec.trials)
+    return collect(named, cwd, arguments)
 
 
 def data_id(trial: Trial) -> str:
     """Tells trials' data sections apart."""
-    return key(trial.settings.data.model_dump(mode="json"))
+    return data_key(trial.settings.data)
 
 
 def _named(node: Node) -> dict[str, str]:
@@ -190,6 +192,11 @@ def plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources) 
         baseline_measure,
         others,
         parameters,
+        {
+            name: digest
+            for model in (trial.settings.model, *own_teachers(trial.all_steps))
+            for name, digest in weights_of(model).items()
+        },
     )
 
 

@@ -29,16 +29,35 @@ def root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine, cod
 
 def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) -> dict[str, Any]:
     """All that decides what a network is before its first step, but for the seed."""
-    own = code.material(model.name)
-    weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
+    own = code.material(model.name, model.arguments)
     return own | {
         "version": MODEL_VERSION,
         # Whether a download or a pickle is allowed decides whether there is a result, not which.
         "model": model.model_dump(mode="json", include=set(Model.model_fields) - _NO_RESULT) | _taken(model),
-        "model_files": own.get("model_files", {}) | weights,
+        "model_files": own.get("model_files", {}) | weights_of(model),
         "data": fingerprint,
         "numerics": machine.numerics,
     }
+
+
+def weights_of(model: Model) -> dict[str, str]:
+    """The SHA-256 of each file of weights that decides what the model is."""
+    return {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
+
+
+def data_key(data: Data) -> str:
+    """Tells sections of data apart."""
+    return key(data.model_dump(mode="json"))
+
+
+def begun_with(kept: object, data: Data) -> str | None:
+    """The fingerprint of the data that a study began with; None where it was not kept. `kept` is its data.json."""
+    if not isinstance(kept, dict):
+        return None
+    # Where it began with one set, parameters that a later version has more do not matter.
+    only = next(iter(kept.values())) if len(kept) == 1 else None
+    found = kept.get(data_key(data), only)
+    return found if isinstance(found, str) else None
 
 
 def fits_whole(model: Model, data: Data) -> bool:

@@ -17,7 +17,6 @@ from engine.store.objects import Store
 from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
 from engine.studies import lease, lives
-from engine.studies.log import READ_AT_MOST
 from engine.studies.status import Status, StudyStatus, doubt, plausible
 from engine.text.phrases import counted
 
@@ -29,6 +28,8 @@ NAME_SHOWN = 80
 """Letters of a name in a message."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
+TAIL_BYTES = 256 * 1024
+"""Bytes of an engine's log in which its last line is looked for."""
 
 
 class RunDir:
@@ -252,7 +253,7 @@ def last_said(run: RunDir) -> str:
     """The last line of the engine's log, where a failed start says why."""
     try:
         with run.log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - READ_AT_MOST))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return ""

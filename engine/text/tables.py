@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -131,7 +132,11 @@ def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in visible(text))
 
 
+@lru_cache(4096)
 def _letter_width(letter: str) -> int:
-    if unicodedata.combining(letter) or not letter.isprintable():
+    """What can't be shown has a column, for the blank that stands for it."""
+    if (
+        unicodedata.category(letter) in ("Mn", "Me") or "\u1160" <= letter <= "\u11ff"
+    ):  # marks; Korean, taken apart
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

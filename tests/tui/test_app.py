@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,25 @@ def test_places_are_imported_when_they_are_shown() -> None:
     assert not {place.screen.partition(":")[0] for place in PLACES} & set(done.stdout.split())
 
 
-def test_what_only_actions_need_is_imported_after_the_first_frame() -> None:
-    places = ", ".join(place.screen.partition(":")[0] for place in PLACES)
-    late = ("engine.runner.launch", "multiprocessing", "pydantic.plugin._loader")
-    code = f"import sys, tui.app, {places}; print(*[name for name in {late} if name in sys.modules])"
+@pytest.mark.parametrize(
+    ("places", "late"),
+    [
+        (PLACES, ("engine.runner.launch", "multiprocessing", "pydantic.plugin._loader")),
+        (
+            PLACES[
+                :1
+            ],  # the form: nothing that reads studies, draws them or knows of steps that the preset has not
+            (
+                *("engine.studies.state", "engine.results.estimates", "engine.presets.spec"),
+                *("engine.plotting.figure", "engine.params.distillation"),
+            ),
+        ),
+    ],
+    ids=["every place", "the lab"],
+)
+def test_the_first_frame_does_without_what_comes_later(places: Sequence[Place], late: Sequence[str]) -> None:
+    shown = ", ".join(place.screen.partition(":")[0] for place in places)
+    code = f"import sys, tui.app, {shown}; print(*[name for name in {late} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

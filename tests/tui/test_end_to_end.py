@@ -15,6 +15,7 @@ import pytest
 from engine.studies.rundir import RunDir, studies
 from tests.study_lab import Lab
 from tests.tui.screens.test_lab import row_of
+from tui.lab.fields import SECTIONS
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +124,7 @@ def make_small(terminal: Tmux) -> None:
     terminal.sees("what it means")
     terminal.press("Up", "Enter")
     terminal.sees("‹ off ›")
-    terminal.press("Escape", "Down", "Down", "Down", "Tab")
+    terminal.press("Escape", *["Down"] * (len(SECTIONS) - SECTIONS.index("measure")), "Tab")
     terminal.sees("Passes over")
     terminal.press("Enter", "1", "Enter", "Escape", "Down", "Tab", *["Down"] * row_of("sparsity"))
     terminal.sees("Share of")
@@ -160,6 +161,8 @@ def test_from_nothing_to_a_replay(terminal: Tmux) -> None:
     terminal.press("F3")
     terminal.sees("quickstart-1", "done", "4/4")
     terminal.press("p")
+    terminal.sees("Replay quickstart-1?")
+    terminal.press("y")
     terminal.sees("done, identical")
     terminal.press("q")
     terminal.sees("exit code 0")

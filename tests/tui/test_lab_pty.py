@@ -10,6 +10,7 @@ import yaml
 
 from tests.tui.screens.test_lab import row_of
 from tests.tui.terminal import Terminal
+from tui.lab.fields import SECTIONS
 
 PRESET = """\
 model: {name: resnet20}
@@ -20,7 +21,7 @@ steps:
 """
 DOWN, TAB, ENTER, BACKSPACE = b"\x1b[B", b"\t", b"\r", b"\x7f"
 CTRL_U, CTRL_S, F9, RIGHT, END = b"\x15", b"\x13", b"\x1b[20~", b"\x1b[C", b"\x1b[F"
-TO_TRAIN, TO_PRUNE = DOWN * 6, DOWN * 7
+TO_TRAIN, TO_PRUNE = DOWN * len(SECTIONS), DOWN * (len(SECTIONS) + 1)
 SPARSITY, SCHEDULE = row_of("sparsity"), row_of("schedule")
 WITHIN_S = 20.0
 """Plenty even where all processors are busy; a test waits no longer than it must."""

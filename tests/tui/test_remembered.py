@@ -12,6 +12,7 @@ from tests.tui.screens.test_screens import shows
 from tests.tui.terminal import Terminal
 from tui.app import Lab
 from tui.keys.action import place
+from tui.lab.fields import SECTIONS
 from tui.work.remembered import Keeper, Remembered
 
 
@@ -31,7 +32,7 @@ def test_edits_survive_a_kill_and_the_lab_reopens_where_it_was(tmp_path: Path) -
     )
     first = Terminal(tmp_path, (120, 40), str(preset))
     first.ready("to run it")
-    os.write(first.file, b"\x1b[B" * 7 + b"d")  # removes the last step
+    os.write(first.file, b"\x1b[B" * (len(SECTIONS) + 1) + b"d")  # removes the last step
     kept(tmp_path, 'draft": "model')
     os.kill(first.pid, signal.SIGKILL)
     assert first.ended(5.0) == -signal.SIGKILL

@@ -126,6 +126,24 @@ def test_each_stream_has_to_be_a_terminal(tmp_path: Path, stream: str, name: str
     assert "\x1b" not in shown
 
 
+def test_a_terminal_without_a_cursor_gets_a_sentence() -> None:
+    ours, theirs = pty.openpty()
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    done = subprocess.run(
+        [sys.executable, "-m", "tui"],
+        cwd=HOME,
+        env={**os.environ, "TERM": "dumb"},
+        check=False,
+        timeout=20,
+        **streams,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert done.returncode == 2
+    assert "TERM" in shown and "dumb" in shown and "\x1b" not in shown
+
+
 def test_the_process_never_imports_what_computes() -> None:
     names = "torch torchvision numpy sklearn onnx onnxruntime submitit pandas PIL"
     code = f"""

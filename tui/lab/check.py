@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import PresetInvalid, Problem, SecateurError
-from engine.presets import spec
-from engine.presets.spec import Spec
 from engine.presets.yaml.tree import Mapping, to_yaml
-from engine.results.estimates import UNKNOWN, Estimate, History
-from tui.lab.estimate import estimate
+from engine.results.estimate import UNKNOWN, Estimate
+
+if TYPE_CHECKING:  # what reads presets and estimates comes with the first check: the first frame does without
+    from engine.presets.spec import Spec
+    from engine.results.estimates import History
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Checked:
     """
 
     revision: int
-    spec: Spec | None = None
+    spec: "Spec | None" = None
     problems: tuple[Problem, ...] = ()
     unusable: SecateurError | None = None
     estimate: Estimate = UNKNOWN
@@ -37,8 +39,10 @@ class Checked:
         return self.spec is not None and self.unusable is None
 
 
-def validate(root: Mapping, name: str, folder: Path | None) -> tuple[Spec | None, tuple[Problem, ...]]:
+def validate(root: Mapping, name: str, folder: Path | None) -> "tuple[Spec | None, tuple[Problem, ...]]":
     """The preset as the engine reads it from the file that would be saved, or its problems."""
+    from engine.presets import spec
+
     try:
         return spec.parse(to_yaml(root.plain()), name, folder=folder), ()
     except PresetInvalid as invalid:
@@ -51,7 +55,7 @@ def valid(root: Mapping, name: str, folder: Path | None, revision: int) -> Check
     return Checked(revision, read_spec, problems, complete=read_spec is None)
 
 
-def completed(checked: Checked, history: History) -> Checked:
+def completed(checked: Checked, history: "History") -> Checked:
     """With the files looked for, and the time estimated from the studies of the workspace."""
     if checked.complete or checked.spec is None:
         return checked
@@ -60,7 +64,7 @@ def completed(checked: Checked, history: History) -> Checked:
     return replace(checked, unusable=refused, estimate=time, complete=True)
 
 
-def runnable(checked: Checked, history: History) -> list[tuple[Spec, Estimate]]:
+def runnable(checked: Checked, history: "History") -> "list[tuple[Spec, Estimate]]":
     """The preset and its quick version, those of them whose files are here, with how long they would take."""
     specs = [(checked.spec, checked.estimate)] if checked.spec and checked.unusable is None else []
     quick = checked.spec.quick if checked.spec else None
@@ -69,7 +73,7 @@ def runnable(checked: Checked, history: History) -> list[tuple[Spec, Estimate]]:
     return specs
 
 
-def unusable(spec: Spec, workspace: Path) -> SecateurError | None:
+def unusable(spec: "Spec", workspace: Path) -> SecateurError | None:
     """Why a file or data set that a preset names can't be used on this machine."""
     from engine.studies.named_files import check_files
     from engine.studies.plan import sources_of
@@ -82,8 +86,10 @@ def unusable(spec: Spec, workspace: Path) -> SecateurError | None:
     return None
 
 
-def _estimate(spec: Spec, history: History) -> Estimate:
+def _estimate(spec: "Spec", history: "History") -> Estimate:
     """The estimate; unknown where a file that it needs can't be read."""
+    from tui.lab.estimate import estimate
+
     try:
         return estimate(spec, history)
     except (OSError, RuntimeError, ValueError):

@@ -2,7 +2,8 @@
 
 from engine.presets.spec import Spec
 from engine.results import estimates
-from engine.results.estimates import Estimate, History
+from engine.results.estimate import Estimate
+from engine.results.estimates import History
 
 
 def estimate(wanted: Spec, history: History) -> Estimate:

@@ -22,7 +22,7 @@ from engine.presets.yaml.tree import Mapping
 from engine.text.tables import abbreviate
 from tui.lab.text import Default, Fixed, Typed, sweep_text, text_of
 
-SECTIONS = ("model", "data", "study", "measure", "executor", "plot")
+SECTIONS = ("model", "data", "study", "measure", "executor", "plot", "search")
 """The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
 OF_STUDY = ("distributed",)
 """Groups whose parameters stand among those of the study."""
@@ -93,6 +93,11 @@ class Field:
             none = ("none",) if self.row.optional else ()
             return (*none, *(text_of(choice) for choice in self.row.choices))
         return ()
+
+    @property
+    def cycles(self) -> bool:
+        """Whether the next value comes in place of this one by a key; not in place of a text of several lines."""
+        return bool(self.options) and (self.row.type == SWITCH or not isinstance(self.value, dict | list))
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -211,7 +216,7 @@ def _unknown(root: Mapping, step: int | None, parent: str, params: Mapping) -> l
         if name in also or path in mappings or (name == "kind" and parent):
             continue
         if path not in known:
-            row = Row(path, "anything", help=QUICK_HELP if path == QUICK else UNKNOWN_HELP)
+            row = Row(path, "anything", said=QUICK_HELP if path == QUICK else UNKNOWN_HELP)
             fields.append(Field(Address(step, path), row, below.plain(), None, path))
         elif isinstance(below, Mapping) and not (step is None and not parent):
             fields += _unknown(root, step, path, below)

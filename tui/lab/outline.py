@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.errors import Problem
 from engine.presets.addresses import ABSENT, AxisNode, axes, axis_at, value_at
 from engine.presets.edits import enabled
-from engine.presets.model import Spec
 from engine.presets.steps import Address, StepNode, steps_of
 from engine.presets.yaml.tree import Mapping
 from engine.text.numbers import number
 from tui.lab.fields import SECTIONS, brief
 from tui.lab.text import sweep_text, text_of
+
+if TYPE_CHECKING:
+    from engine.presets.model import Spec
 
 TITLES = {
     "model": "Model",
@@ -20,6 +23,7 @@ TITLES = {
     "measure": "Measure",
     "executor": "Run on",
     "plot": "Plot",
+    "search": "Search",
 }
 """What the sections are called."""
 STEPS_HEAD, SWEEP_HEAD, ADD = "steps", "sweep", "add"
@@ -73,7 +77,9 @@ def items(root: Mapping, problems: Iterable[Problem] = ()) -> list[Item]:
         off = not enabled(root, step.index)
         lines.append(Item(f"step:{step.index}", label, _step_value(step, swept), wrong, off))
     lines.append(Item(ADD, "add a step"))
-    lines.append(Item(SWEEP_HEAD, "Sweep" if swept else "Sweep: nothing, one trial", heading=True))
+    searched = value_at(root, Address(None, "search")) not in (ABSENT, None)
+    unswept = "Sweep: nothing, the search chooses" if searched else "Sweep: nothing, one trial"
+    lines.append(Item(SWEEP_HEAD, "Sweep" if swept else unswept, heading=True))
     lines += [
         Item(f"axis:{axis.path}", axis.path, axis_value(axis), _count(every_problem, axis.problem_path))
         for axis in swept
@@ -108,12 +114,27 @@ def section_value(root: Mapping, section: str) -> str:
                 return f"Slurm, partition {_written(root, 'executor.slurm.partition', 'by default')}"
             parallel = _written(root, "executor.local.parallel", "1")
             return f"this machine, {parallel} at a time"
+        case "search":
+            return _search_value(root)
         case _:
             if not isinstance(root.items.get("plot"), Mapping):
                 return "by itself"
             by = _written(root, "plot.by", "")
             end = f" by {_last(by)}" if by else ""
             return f"{_written(root, 'plot.y', 'accuracy')} along {_last(_written(root, 'plot.x', '?'))}{end}"
+
+
+def _search_value(root: Mapping) -> str:
+    """What a search looks for, and its budget."""
+    if value_at(root, Address(None, "search")) in (ABSENT, None):
+        return "off"
+    goal = "most accurate" if value_at(root, Address(None, "search.most_accurate")) is True else "no goal"
+    if value_at(root, Address(None, "search.fastest")) not in (ABSENT, None):
+        goal = f"fastest in {_written(root, 'search.fastest.runtime', 'onnxruntime')}"
+    elif smallest := _written(root, "search.smallest", ""):
+        goal = f"smallest {smallest}"
+    budget = [(_written(root, f"search.budget.{unit}", ""), unit) for unit in ("trials", "hours")]
+    return ", ".join([goal, *(f"{amount} {unit}" for amount, unit in budget if amount)])
 
 
 def _last(path: str) -> str:
@@ -158,7 +179,7 @@ def _within(path: str, start: str) -> bool:
     return path == start or path.startswith((f"{start}.", f"{start}["))
 
 
-def amount_of(spec: Spec) -> str:
+def amount_of(spec: "Spec") -> str:
     """How many trials a preset makes, as words; of a search, whose are not known before, that it is one."""
     if spec.space is None or spec.settings.search is None:
         return trials_text(len(spec.trials))

@@ -1,25 +1,31 @@
 """Every value a study would run with, so that a slip is seen before hours of computing."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from engine.params.rows import describe
-from engine.presets.spec import Spec
 from tui.lab.fields import SECTIONS
 from tui.lab.text import text_of
 
+if TYPE_CHECKING:
+    from engine.presets.spec import Spec
+
+MOST_VALUES, FIRST_VALUES = 24, 6
+"""Values of a sweep that are listed all, and of more than these the first that are."""
 Entry = tuple[str, str, str]
 """Name, value, and where it comes from: `set`, `default` or `swept`."""
 
 
-def sections(spec: Spec) -> list[tuple[str, list[Entry]]]:
+def sections(spec: "Spec") -> list[tuple[str, list[Entry]]]:
     """Each section and step with all its values as the trials get them, what matters most first."""
     sweep = [("trials", _axes(spec))] if spec.axes else []
-    subject = [_section(spec, name) for name in ("model", "data")]
+    searched = ("search",) if spec.settings.search is not None else ()
+    subject = [_section(spec, name) for name in ("model", "data", *searched)]
     rest = [_section(spec, name) for name in ("study", "measure", "executor", "plot")]
     return [*sweep, *subject, *(_step(spec, index) for index in range(len(spec.steps))), *rest]
 
 
-def _section(spec: Spec, name: str) -> tuple[str, list[Entry]]:
+def _section(spec: "Spec", name: str) -> tuple[str, list[Entry]]:
     values = spec.settings.model_dump(mode="json")
     if name == "study":
         top = {key: below for key, below in values.items() if key not in SECTIONS and key != "version"}
@@ -31,7 +37,7 @@ def _section(spec: Spec, name: str) -> tuple[str, list[Entry]]:
     return name, [*_entries(below, spec.document.get(name), spec, f"{name}."), *counted]
 
 
-def _comparisons(spec: Spec) -> list[Entry]:
+def _comparisons(spec: "Spec") -> list[Entry]:
     """How often latency is measured: seconds each, and most of a small study's time."""
     latency = spec.settings.measure.latency
     if latency is None:
@@ -40,7 +46,7 @@ def _comparisons(spec: Spec) -> list[Entry]:
     return [("latency measurements", f"{each} a trial, {each * len(spec.trials)} in all", "set")]
 
 
-def _step(spec: Spec, index: int) -> tuple[str, list[Entry]]:
+def _step(spec: "Spec", index: int) -> tuple[str, list[Entry]]:
     step = spec.steps[index]
     name = f"step {index + 1}: {step.address}"
     if not step.enabled:
@@ -53,22 +59,29 @@ def _step(spec: Spec, index: int) -> tuple[str, list[Entry]]:
     return name, _entries({name: dumped[name] for name in names}, given, spec, f"{step.address}.")
 
 
-def _axes(spec: Spec) -> list[Entry]:
+def _axes(spec: "Spec") -> list[Entry]:
     zipped = spec.document.get("sweep", {}).get("zip", {})
     return [
-        (path, text_of(list(values)), "together" if path in zipped else "swept")
+        (path, _values(values), "together" if path in zipped else "swept")
         for path, values in spec.axes.items()
     ]
 
 
-def _entries(values: dict[str, Any], given: Any, spec: Spec, prefix: str, below: str = "") -> list[Entry]:
+def _values(values: Sequence[Any]) -> str:
+    """The values of a sweep; of many the first, the last, and how many they are."""
+    if len(values) <= MOST_VALUES:
+        return text_of(list(values))
+    return f"{text_of(list(values[:FIRST_VALUES]))}, …, {text_of(values[-1])} ({len(values)} values)"
+
+
+def _entries(values: dict[str, Any], given: Any, spec: "Spec", prefix: str, below: str = "") -> list[Entry]:
     entries: list[Entry] = []
     for name, value in values.items():
         written = given.get(name) if isinstance(given, dict) else None
         is_given = isinstance(given, dict) and name in given
         path = f"{below}{name}"
         if f"{prefix}{path}" in spec.axes:
-            entries.append((path, text_of(list(spec.axes[f"{prefix}{path}"])), "swept"))
+            entries.append((path, _values(spec.axes[f"{prefix}{path}"]), "swept"))
         elif isinstance(value, dict) and value and name != "arguments":
             if set(value) == {"kind"}:
                 entries.append((path, str(value["kind"]), "set" if is_given else "default"))

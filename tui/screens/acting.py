@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 
 from engine.errors import SecateurError
+from engine.studies.listed import Listed
 from engine.studies.status import OPEN
 from tui.screens.base import BaseScreen
 from tui.session import Failed, Go, Tell
 from tui.widgets.confirm import Ask, Confirm
 from tui.work import studies
-from tui.work.messages import Listed
 
 
 class StudyActions(BaseScreen):

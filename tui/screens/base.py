@@ -1,7 +1,7 @@
 """What every place of the lab has: the bar of places above, the keys that work here below."""
 
 import asyncio
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -10,7 +10,6 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from engine.studies.state import StudyState
 from tui import columns
 from tui.keys.table import bindings, key_text
 from tui.session import Session
@@ -19,6 +18,9 @@ from tui.widgets.keys import Hint
 from tui.widgets.picker import Choice, Picker
 from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
+
+if TYPE_CHECKING:
+    from engine.studies.state import StudyState
 
 LEAST_WIDTH, LEAST_HEIGHT = 72, 20
 """Below this something has no room; the lab says so and goes on."""
@@ -45,6 +47,7 @@ class BaseScreen(Screen[None]):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
+        self._was_drawn = self._was_small = False
 
     def compose(self) -> ComposeResult:
         yield PlaceBar(self.WHERE)
@@ -74,7 +77,7 @@ class BaseScreen(Screen[None]):
         """Show a message in the footer's line until the next key."""
         self.query_one(KeyBar).say(text, role)
 
-    def show_current(self, state: StudyState | None) -> None:
+    def show_current(self, state: "StudyState | None") -> None:
         """Name the current study and how it stands in the bar above."""
         status = f"{state.status} {state.done}/{len(state.trials)}" if state and state.trials else ""
         status = status or (state.status if state else "")
@@ -87,15 +90,23 @@ class BaseScreen(Screen[None]):
         await super().on_event(event)
 
     def on_mount(self) -> None:
-        for table in self.query(Table):
-            table.hidden = columns.hidden(self._named(table))
+        self.hide_columns()
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
 
+    def hide_columns(self) -> None:
+        """Have lists without the columns that were chosen away."""
+        for table in self.query(Table):
+            table.hidden = columns.hidden(self._named(table))
+
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
-        if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-            self.say(f"{width}×{height} is too small: the lab is made for 80×24 and more", "warn")
+        small = width < LEAST_WIDTH or height < LEAST_HEIGHT
+        if small or self._was_small:
+            self.say(
+                f"{width}×{height} is too small: the lab is made for 80×24 and more" if small else "", "warn"
+            )
+        self._was_small = small
 
     def on_key(self, event: events.Key) -> None:
         self.query_one(KeyBar).say("")
@@ -111,6 +122,12 @@ class BaseScreen(Screen[None]):
         super()._compositor_refresh()
         if whole:
             self._repaint_required = False
+        if not self._was_drawn:
+            self._was_drawn = True
+            self.call_next(self.complete)
+
+    async def complete(self) -> None:
+        """Have what the first frame did without; called once the place was drawn for the first time."""
 
     @on(Table.ColumnsWanted)
     def _choose_columns(self, message: Table.ColumnsWanted) -> None:
@@ -165,7 +182,7 @@ class StudyScreen(BaseScreen):
             self.show_current(message.state)
             self.show_state(message.state)
 
-    def show_state(self, state: StudyState | None) -> None:
+    def show_state(self, state: "StudyState | None") -> None:
         """Show the study as it stands; None if the workspace has none."""
 
 

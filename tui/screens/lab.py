@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.binding import BindingType
@@ -11,9 +11,7 @@ from textual.widget import Widget
 
 from engine.errors import SecateurError
 from engine.presets import shipped
-from engine.results.failures import ending
 from engine.store.paths import is_file
-from engine.studies.state import StudyState
 from engine.studies.status import OPEN
 from tui.lab.document import Document
 from tui.screens.base import bindings, titled
@@ -27,10 +25,12 @@ from tui.widgets.form import Form
 from tui.widgets.lab_head import FormTitle, Head, Views, picked_from_list
 from tui.widgets.live import Live
 from tui.widgets.outline import Outline
-from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
 from tui.work.remembered import Remembered
+
+if TYPE_CHECKING:
+    from engine.studies.state import StudyState
 
 START = "quickstart"
 """The preset that a first start opens."""
@@ -41,8 +41,10 @@ BESIDE_FORM = 6
 """Lines above the form that say what became of the study, where a narrow terminal shows no more of it."""
 
 
-def ended(state: StudyState) -> tuple[str, str]:
+def ended(state: "StudyState") -> tuple[str, str]:
     """How a study that ran here ended and which keys go on, with its role."""
+    from engine.results.failures import ending
+
     head = f"{state.name} {'is ' if state.status in ('done', 'lost') else ''}{state.status}"
     end = ending(state)
     if end is None:
@@ -78,6 +80,11 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         self.set_view("edit")
         self._load_first()
         self.query_one(Outline).focus()
+
+    async def complete(self) -> None:
+        await self.query_one(Live).complete()
+        self.hide_columns()
+        self._show_study()
 
     def _load_first(self) -> None:
         last = self.session.take_remembered()
@@ -160,13 +167,13 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
 
     # The study
 
-    def show_state(self, state: StudyState | None) -> None:
+    def show_state(self, state: "StudyState | None") -> None:
         self._state = state
         if state is not None:
             self._follow_to_the_end(state)
         self._show_study()
 
-    def _follow_to_the_end(self, state: StudyState) -> None:
+    def _follow_to_the_end(self, state: "StudyState") -> None:
         """Where it stood that a study runs, say how it ended; beside the form too, until another one runs."""
         if state.status in OPEN:
             self.running = state.name
@@ -179,7 +186,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
     def _show_study(self) -> None:
         """Show the study unless it is out of view: drawing 1,000 trials takes 40 ms."""
         live, state = self.query_one(Live), self._state
-        if live.display:
+        if live.display and live.is_complete:
             another = state is not None and state.preset not in ("", self.document.name)
             live.border_title = "study of another preset" if another else "study"
             settings = self.session.settings_of(state.name, state) if state else None
@@ -200,8 +207,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
             self.session.trial = int(message.key)
             self.post_message(Go("trial"))
 
-    @on(Plot.Chosen)
-    def _curve_chosen(self) -> None:
+    def on_plot_chosen(self) -> None:
         if self.session.study:
             self.post_message(Go("curves"))
 
@@ -222,11 +228,9 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
 
     def action_next_view(self) -> None:
         """The next view where one is shown at a time; else the next pane."""
-        order: list[Outline | Form | Plot | Table] = [
-            self.query_one(Outline),
-            self.query_one("#curve", Plot),
-            self.query_one("#trials", Table),
-        ]
+        order = [self.query_one(Outline), *self.query("#curve, #trials")]
+        if len(order) < len(VIEWS):
+            return  # in the instant after the first frame
         now = next((i for i, pane in enumerate(order) if pane is self.focused), 0)
         if self.query_one(Views).display:
             now = VIEWS.index(self.view)

@@ -1,6 +1,7 @@
 """What the lab screen knows and shows; its actions and handlers build on this."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.message import Message
@@ -10,7 +11,6 @@ from textual.widgets import Input
 from engine.presets.addresses import AxisNode, axes, path_of
 from engine.presets.edits import Edit
 from engine.presets.steps import Address, Unknown
-from engine.results.estimates import History
 from tui.lab import outline
 from tui.lab.check import Checked, completed, valid
 from tui.lab.document import Document, enter
@@ -22,6 +22,9 @@ from tui.widgets.form import Form
 from tui.widgets.lab_head import FormTitle, Head, field_help
 from tui.widgets.outline import Outline
 from tui.widgets.painted import Line
+
+if TYPE_CHECKING:
+    from engine.results.estimates import History
 
 CHECK_AFTER_S = 0.08
 """Pause in typing after which the preset is checked: shorter than anybody reads, longer than a key takes."""
@@ -47,9 +50,12 @@ class LabBase(StudyScreen):
         self._history: History | None = None
         self._timer: Timer | None = None
         self._shown_owner: int | str | None = None
+        self._shown_axis = ""
 
     @property
-    def history(self) -> History:
+    def history(self) -> "History":
+        from engine.results.estimates import History
+
         if self._history is None:
             self._history = History(self.session.workspace)
         return self._history
@@ -71,7 +77,9 @@ class LabBase(StudyScreen):
         self._shown_owner = owner
         self.query_one(Form).show(fields, fresh=fresh)
         axis = self._selected_axis(item)
-        if fresh and axis is not None and axis.address is not None:
+        another = axis is not None and axis.path != self._shown_axis
+        self._shown_axis = axis.path if axis is not None else ""
+        if (fresh or another) and axis is not None and axis.address is not None:
             self.query_one(Form).point_at(axis.address)
         self.query_one(FormTitle).show(self.document.root, owner)
         if not fields and self.query_one(Form).focused:

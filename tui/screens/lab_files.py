@@ -6,7 +6,7 @@ from pathlib import Path
 from textual import work
 
 from engine.errors import PresetInvalid, SecateurError
-from engine.presets import shipped, spec
+from engine.presets import shipped
 from engine.store.paths import home
 from engine.text.tables import abbreviate
 from tui.lab.document import Document, read, typed_path, with_suffix
@@ -195,6 +195,8 @@ class FileActions(LabBase):
         self.flush()
         document, problems = self.document, self.checked.problems
         if problems:  # with the lines of the text that is shown
+            from engine.presets import spec
+
             try:
                 spec.parse(document.text, document.name, folder=document.folder)
             except PresetInvalid as invalid:

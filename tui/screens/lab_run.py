@@ -1,9 +1,9 @@
 """The lab's actions that run the preset."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from engine.errors import Problem, SecateurError
-from engine.presets.spec import Spec
 from tui.lab.check import Checked, completed, runnable, valid
 from tui.lab.fields import fields_of, problems_at, says
 from tui.lab.outline import items
@@ -15,6 +15,9 @@ from tui.widgets.confirm import Ask
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 
+if TYPE_CHECKING:
+    from engine.presets.spec import Spec
+
 
 class RunActions(LabBase, StartActions):
     """A part of the lab screen."""
@@ -22,11 +25,15 @@ class RunActions(LabBase, StartActions):
     async def run_preset(self) -> None:
         """Show every value, and start the study if that is confirmed."""
         self.flush()
+        self.say(
+            "Checking the preset …"
+        )  # with thousands of trials, or images to look for, this takes seconds
         checked = await self._check_now()
         if checked.spec is None:
             self._go_to(checked.problems[0])
             return
         variants = await asyncio.to_thread(runnable, checked, self.history)
+        self.say("")
         if not variants:
             assert checked.unusable is not None
             self.post_message(Failed(checked.unusable))
@@ -51,7 +58,7 @@ class RunActions(LabBase, StartActions):
         self.running = run.name
         self.post_message(Tell(f"{run.name} goes on, also when you leave", "good"))
 
-    async def _asked_when(self, spec: Spec) -> bool | None:
+    async def _asked_when(self, spec: "Spec") -> bool | None:
         """Whether a study waits for those that run on this machine; None if it is not to be started after all."""
         from engine.studies import turns
 

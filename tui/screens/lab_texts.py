@@ -1,15 +1,14 @@
 """Modals of the lab that show text: YAML, differences, problems, and every value before a start."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from engine.errors import Problem, SecateurError
-from engine.presets.spec import Spec
-from engine.results.estimates import Estimate
+from engine.results.estimate import Estimate
 from engine.text.tables import cell_width
 from tui.lab.outline import amount_of
 from tui.lab.review import Entry, sections
@@ -17,6 +16,9 @@ from tui.widgets.box import Box
 from tui.widgets.document import Document, wrapped
 from tui.widgets.keys import Hint, Keys
 from tui.widgets.painted import Line
+
+if TYPE_CHECKING:
+    from engine.presets.spec import Spec
 
 Part = tuple[str, str]
 """Text and its role."""
@@ -85,7 +87,7 @@ class Review(TextView):
         Hint("↑ ↓", "scroll"),
     )
 
-    def __init__(self, variants: Sequence[tuple[Spec, Estimate]], scripts: Callable[[Spec], str]) -> None:
+    def __init__(self, variants: "Sequence[tuple[Spec, Estimate]]", scripts: "Callable[[Spec], str]") -> None:
         """`scripts` gives the batch scripts that a cluster would get."""
         super().__init__("", ())
         self._scripts = scripts
@@ -97,7 +99,7 @@ class Review(TextView):
             self.KEYS = (*self.KEYS, Hint("v", "batch scripts", "v"))
 
     @property
-    def spec(self) -> Spec:
+    def spec(self) -> "Spec":
         return self._variants[self._shown][0]
 
     def compose(self) -> ComposeResult:

@@ -35,17 +35,17 @@ TOLD_LINES = 13
 NAMES = 12
 """Columns of a format's name."""
 ROWS = (
-    Row("format", "choice", help="What the model is written as; a loader and a card come with it."),
+    Row("format", "choice", said="What the model is written as; a loader and a card come with it."),
     Row(
         "folder",
         "text",
-        help="The folder to write; it is made, with those above it. Relative to where the lab started.",
+        said="The folder to write; it is made, with those above it. Relative to where the lab started.",
     ),
     Row(
         "force",
         "yes/no",
         default=False,
-        help="Whether a folder that is not empty may be used, and files of the same names replaced.",
+        said="Whether a folder that is not empty may be used, and files of the same names replaced.",
     ),
 )
 

@@ -7,8 +7,8 @@ from engine.plotting.figure import Figure
 from engine.studies.status import OPEN
 from tui.screens.base import BaseScreen, titled
 from tui.session import Session
-from tui.widgets.live import figure_of
 from tui.widgets.plot import Plot
+from tui.widgets.trials import figure_of
 from tui.work.messages import StudyChanged
 
 RESTS_S = 0.3

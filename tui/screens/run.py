@@ -14,6 +14,7 @@ from textual.containers import Horizontal, Vertical
 from engine.machine.usage import Usage, gpus, usage
 from engine.plotting.figure import Figure
 from engine.results import pick
+from engine.studies.listed import Listed
 from engine.studies.state import StudyState
 from engine.studies.status import OPEN
 from tui.keys.action import hint
@@ -26,12 +27,11 @@ from tui.views.run import Load
 from tui.widgets.document import Document
 from tui.widgets.ending import Endings
 from tui.widgets.lines import Lines
-from tui.widgets.live import figure_of
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.progress import Progress, running
+from tui.widgets.trials import figure_of
 from tui.widgets.verdict import Verdict
-from tui.work.messages import Listed
 
 LOAD_EVERY = 2
 """Looks between two of what the workers use."""

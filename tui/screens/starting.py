@@ -2,12 +2,15 @@
 
 import asyncio
 import functools
+from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
-from engine.presets.spec import Spec
 from engine.studies.rundir import RunDir
 from tui.screens.base import BaseScreen
 from tui.session import Go
+
+if TYPE_CHECKING:
+    from engine.presets.spec import Spec
 
 
 class StartActions(BaseScreen):
@@ -31,7 +34,7 @@ class StartActions(BaseScreen):
         """Make a study of the preset and `begin` it, or say why not."""
         raise NotImplementedError
 
-    async def begin(self, spec: Spec, seconds: float | None, *, after: bool) -> RunDir:
+    async def begin(self, spec: "Spec", seconds: float | None, *, after: bool) -> RunDir:
         """Create a study, show it as the current one, start it and see it pass its check-up. Raises SecateurError.
 
         It is estimated to take so many `seconds`; `after` is as in `launch.start`.

@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from engine.errors import SecateurError
 from engine.reports.clips import Clip
 from engine.studies import notes
+from engine.studies.listed import Listed
 from engine.studies.status import OPEN
 from engine.text.phrases import counted
 from tui.keys.action import hint
@@ -35,7 +36,7 @@ from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
 from tui.widgets.table import Row, Table
 from tui.work import studies
-from tui.work.messages import Listed, StudiesChanged
+from tui.work.messages import StudiesChanged
 
 AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
@@ -210,6 +211,17 @@ class StudiesScreen(
         self.do("of its tasks", OPEN, partial(studies.throttle, factor=factor))
 
     def action_replay(self) -> None:
+        self.run_worker(self._replay())
+
+    async def _replay(self) -> None:
+        """Run what is done of what is meant again, once that is confirmed: it takes as long as it took."""
+        meant = [study for study in self.meant() if study.status.state == "done"]
+        if meant:
+            title = f"Replay {meant[0].run.name}?" if len(meant) == 1 else f"Replay {len(meant)} studies?"
+            trials = counted(sum(study.status.trials for study in meant), "trial")
+            detail = f"Every step of {trials} is computed again from nothing, and every number compared."
+            if not await self.app.push_screen_wait(Confirm(title, detail, "Replay", "Leave it")):
+                return
         self.do("being replayed", ("done",), studies.replay)
 
     def action_detach(self) -> None:

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 
 from engine.errors import SecateurError
+from engine.studies.listed import Listed
 from tui.screens.base import BaseScreen
 from tui.session import Go, Tell
 from tui.work import studies
-from tui.work.messages import Listed
 
 
 class KnobActions(BaseScreen):

@@ -5,10 +5,13 @@ from engine.results.compare import Comparison, Differing
 from engine.results.network import Layer
 from engine.text import numbers
 from engine.text.bars import bar
+from engine.text.tables import abbreviate
 from tui.views.trial import aligned, difference
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
 
+LEAST_NAME, BESIDE_NAMES = 12, 40
+"""Columns of a trial's name above its values, and of what else is in the table of measures."""
 LEAST_BAR, MOST_BAR = 6, 30
 """Cells of a layer's bar."""
 BESIDE_BARS = 46
@@ -17,7 +20,7 @@ BESIDE_BARS = 46
 
 def lines(found: Comparison, width: int) -> list[Line]:
     """What differs between two trials, what both measured, and their layers mirrored."""
-    names = found.a.name, found.b.name
+    names = _short(found.a.name, width), _short(found.b.name, width)
     out: list[Line] = [[("Parameters that differ", "accent")]]
     out += _differing(found.parameters, names, width) or [[("  none", "muted")]]
     if found.environment:
@@ -38,7 +41,11 @@ def lines(found: Comparison, width: int) -> list[Line]:
         else [[("  none yet", "muted")]]
     )
     if found.layers:
-        out += [(), [("Layers: parameters left of those in the baseline", "accent")], *_layers(found, width)]
+        out += [
+            (),
+            [("Layers: parameters left of those in the baseline", "accent")],
+            *_layers(found, names, width),
+        ]
     return out
 
 
@@ -56,7 +63,13 @@ def _differing(rows: tuple[Differing, ...], names: tuple[str, str], width: int) 
     return out
 
 
-def _layers(found: Comparison, width: int) -> list[Line]:
+def _short(name: str, width: int) -> str:
+    """A trial's name as the head of one of two columns: of a long one the study's is cut, never the trial's number."""
+    study, _, trial = name.rpartition(":")
+    return f"{abbreviate(study, max((width - BESIDE_NAMES) // 2, LEAST_NAME) - len(trial) - 1)}:{trial}"
+
+
+def _layers(found: Comparison, names: tuple[str, str], width: int) -> list[Line]:
     largest = max(layer.before for pair in found.layers for layer in pair if layer is not None) or 1
     cells = max(LEAST_BAR, min((width - BESIDE_BARS) // 2, MOST_BAR))
 
@@ -73,7 +86,7 @@ def _layers(found: Comparison, width: int) -> list[Line]:
         name = (a or b).name.removesuffix(".weight")  # type: ignore[union-attr]
         mirrored = _mirrored(a.before / largest, a.nonzero / largest, cells) if a else " " * cells
         rows.append([(name, ""), (left(a), ""), (f"{mirrored}│{drawn(b)}", "bar"), (left(b), "")])
-    return aligned(("layer", found.a.name, "", found.b.name), rows, width)
+    return aligned(("layer", names[0], "", names[1]), rows, width)
 
 
 def _mirrored(whole: float, filled: float, cells: int) -> str:

@@ -28,9 +28,9 @@ from tui.lab.fields import says
 from tui.lab.text import text_of
 from tui.views.studies import about
 from tui.widgets.document import Builder, wrapped
-from tui.widgets.live import figure_of
 from tui.widgets.painted import Line
 from tui.widgets.plot import drawn
+from tui.widgets.trials import figure_of
 
 FP32 = 4
 """Bytes of a parameter."""

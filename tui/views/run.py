@@ -92,7 +92,9 @@ def users(state: StudyState) -> dict[str, list[TrialState]]:
     """Every step by its key, with the trials that go through it, in the order of the work."""
     found: dict[str, list[TrialState]] = {}
     for trial in state.trials:
-        beside = [trial.baseline_measure, *trial.beside] if trial.index == 0 else []
+        beside = list(trial.beside) if trial.index == 0 else []
+        if trial.baseline_measure.key not in found:  # finalists of a search have one of their own
+            beside = [trial.baseline_measure, *beside]
         for step in (*trial.steps, *beside, *trial.chain):
             owners = found.setdefault(step.key, [])
             if not owners or owners[-1] is not trial:

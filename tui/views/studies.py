@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.results.failures import RESUME, of_status
-from engine.results.pick import MARK, cell
+from engine.results.kept import cell
+from engine.results.pick import MARK
 from engine.results.summary import quality_of
+from engine.studies.listed import Listed
 from engine.studies.status import OPEN
 from engine.text.bars import bar, sparkline
 from engine.text.numbers import age
@@ -13,7 +15,6 @@ from tui.keys.action import hint
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
 from tui.widgets.table import Cell, Column
-from tui.work.messages import Listed
 
 TAGS = "tags"
 """The column that is there once a study has some."""

@@ -1,20 +1,25 @@
 """What became of studies that are not well: why, once for all trials that share it, and which keys go on."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from engine.results.failures import INDENTS, Part, ending, paragraphs_of
-from engine.studies.state import StudyState
 from tui.keys.action import hint
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
+if TYPE_CHECKING:
+    from engine.results.failures import Part
+    from engine.studies.state import StudyState
+
 ONWARD = f"r in {hint('studies')}"
 """How the lab resumes a study."""
-ROLES: dict[Part, str] = {"headline": "bad", "reason": "", "remedy": "title", "onward": "accent"}
+ROLES: "dict[Part, str]" = {"headline": "bad", "reason": "", "remedy": "title", "onward": "accent"}
 
 
-def paragraphs(parts: Sequence[tuple[Part, str]], width: int) -> list[Line]:
+def paragraphs(parts: "Sequence[tuple[Part, str]]", width: int) -> list[Line]:
     """The parts of an ending in lines of `width` columns."""
+    from engine.results.failures import INDENTS
+
     out: list[Line] = []
     for part, text in parts:
         indent = INDENTS[part]
@@ -35,20 +40,33 @@ class Endings(Painted):
         self._onward = onward
         self._parts: list[tuple[Part, str]] = []
         self._most = 0
+        self._all = ""
+        """What tells all, where there is no room for it."""
 
-    def show(self, states: Sequence[StudyState], most: int = 12, also: str = "") -> None:
+    def show(self, states: "Sequence[StudyState]", most: int = 12, also: str = "") -> None:
         """Show what became of these studies on at most `most` lines; `also`: another way on."""
         parts: list[tuple[Part, str]] = []
         for state in states:
-            if end := ending(state):
-                (_, head), *rest = paragraphs_of(end, self._onward)
-                parts += [("headline", f"{state.name}: {head}" if len(states) > 1 else head), *rest]
+            parts += self._parts_of(state, len(states) > 1)
         if parts and also:
             parts.append(("onward", also))
         if (parts, most) != (self._parts, self._most):
             self._parts, self._most = parts, most
             self.refresh(layout=True)
             self.redraw()
+
+    def _parts_of(self, state: "StudyState", named: bool) -> "Sequence[tuple[Part, str]]":
+        """What became of a study, if it is not well; `named`: with the study's name."""
+        from engine.results.failures import ending, paragraphs_of
+
+        end = ending(state)
+        if end is None:
+            return ()
+        failed = [str(reason.trials[0]) for reason in end.reasons if reason.trials]
+        which = ("trial " if len(failed) == 1 else "trials ") + ", ".join(failed)
+        self._all = f"{which} in {hint('trial')}" if failed else hint("run")
+        (_, head), *rest = paragraphs_of(end, self._onward)
+        return [("headline", f"{state.name}: {head}" if named else head), *rest]
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         return len(self._paragraphs(width))
@@ -57,7 +75,9 @@ class Endings(Painted):
         return self._paragraphs(width)
 
     def _paragraphs(self, width: int) -> list[Line]:
+        if not self._parts:
+            return []
         lines = paragraphs(self._parts, width)
         if len(lines) > self._most:
-            lines = [*lines[: self._most - 1], [(f"… {hint('trial')} tells all", "muted")]]
+            lines = [*lines[: self._most - 1], [(f"… all of it: {self._all}", "muted")]]
         return lines

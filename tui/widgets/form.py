@@ -299,7 +299,7 @@ class Form(Container):
     def cycle(self, by: int) -> None:
         """Choose the next value of the cursor's choice."""
         field = self.field
-        if field is None or not field.options:
+        if field is None or not field.cycles:
             return
         names = field.options
         now = names.index(field.current) if field.current in names else -by if by > 0 else 0

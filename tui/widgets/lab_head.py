@@ -155,7 +155,8 @@ def keys_for(field: Field, *, editing: bool) -> str:
     elif field.toggles:
         parts = ["Enter turns it round"]
     else:
-        parts = ["Enter lists them, ←→ choose" if field.options else "Enter edits it"]
+        parts = ["Enter lists them" if field.options else "Enter edits it"]
+        parts += ["←→ choose"] if field.cycles else []
     if field.sweepable:
         parts.append("F8 sweep")
     if field.given and not field.row.required:

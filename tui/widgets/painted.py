@@ -166,10 +166,11 @@ class Painted(Widget):
             for char in text:
                 columns = cell_width(char)
                 if columns:
-                    cells.append((char, style))
+                    cells.append((char if char.isprintable() else " ", style))
                     cells += [("", style)] * (columns - 1)
-                elif not char.isprintable():
-                    cells.append((" ", style))
+                elif cells:  # it joins the one before
+                    place = -1 if cells[-1][0] else -2
+                    cells[place] = (cells[place][0] + char, cells[place][1])
         if len(cells) > width:
             cells = _cut(cells, width)
         plain = self._style("") if not line or "cursor" not in line[-1][1] else self._style(line[-1][1])

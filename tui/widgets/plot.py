@@ -78,6 +78,10 @@ class Plot(Painted, can_focus=True):
             self._put(None)
         self.redraw()
 
+    def clear(self) -> None:
+        """Show no figure."""
+        self.show(Figure())
+
     @property
     def shown(self) -> Figure:
         """The figure with the limits on screen."""

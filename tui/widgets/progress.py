@@ -2,27 +2,30 @@
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from engine.results import searches
-from engine.results.failures import moment
-from engine.studies.state import StepState, StudyState
 from engine.studies.status import OPEN, counts
 from engine.text import numbers, tables
 from engine.text.bars import bar
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
+if TYPE_CHECKING:
+    from engine.studies.state import StepState, StudyState
+
 ROLES = {"failed": "bad", "lost": "bad", "unreadable": "bad", "done": "good"}
 
 
-def running(state: StudyState) -> list[StepState]:
+def running(state: "StudyState") -> "list[StepState]":
     """The steps that are being done now."""
     return [step for step in state.steps.values() if step.status == "running"]
 
 
-def phase(state: StudyState) -> str:
+def phase(state: "StudyState") -> str:
     """What goes on, in a few words: before the first step too, and where a study waits between two; of a search also
     how far its round is."""
+    from engine.results import searches
+
     if state.status not in OPEN:
         return ""
     if searches.is_search(state) and state.chosen is None:
@@ -30,7 +33,7 @@ def phase(state: StudyState) -> str:
     return _step(state)
 
 
-def _step(state: StudyState) -> str:
+def _step(state: "StudyState") -> str:
     if state.queue:
         return state.queue
     if state.started is None:
@@ -49,7 +52,7 @@ def _step(state: StudyState) -> str:
     )
 
 
-def left(state: StudyState, expected: float | None) -> str:
+def left(state: "StudyState", expected: float | None) -> str:
     """The time left, as far as it is known; `expected` is what the whole was estimated to take, in seconds."""
     seconds = state.remaining_seconds()
     if seconds is None and expected is not None:
@@ -57,8 +60,10 @@ def left(state: StudyState, expected: float | None) -> str:
     return f"about {numbers.duration(seconds)} left" if seconds is not None else "time left not known yet"
 
 
-def head(state: StudyState, expected: float | None, width: int, now: float) -> list[Line]:
+def head(state: "StudyState", expected: float | None, width: int, now: float) -> list[Line]:
     """Three lines: name and standing, a bar, what goes on."""
+    from engine.results.failures import moment
+
     role = ROLES.get(state.status, "accent")
     done = counts(state.done, len(state.trials), state.untimed, verb="") if state.trials else ""
     failed = f", {state.failed} failed" if state.failed else ""
@@ -96,7 +101,7 @@ class Progress(Painted):
         self._state: StudyState | None = None
         self._expected: float | None = None
 
-    def show(self, state: StudyState | None, expected: float | None) -> None:
+    def show(self, state: "StudyState | None", expected: float | None) -> None:
         """`expected` is how many seconds the whole study was estimated to take."""
         self._state, self._expected = state, expected
         self.redraw()

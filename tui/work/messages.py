@@ -1,9 +1,12 @@
 """What the watcher tells screens; the latest of a kind replaces those not handled yet."""
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
-from engine.studies.listed import Listed as Listed
-from engine.studies.state import StudyState
+if TYPE_CHECKING:
+    from engine.studies.listed import Listed
+    from engine.studies.state import StudyState
 
 
 class StudyChanged(Message, bubble=False):
@@ -13,7 +16,7 @@ class StudyChanged(Message, bubble=False):
     read or was deleted.
     """
 
-    def __init__(self, run_name: str, state: StudyState) -> None:
+    def __init__(self, run_name: str, state: "StudyState") -> None:
         super().__init__()
         self.run_name = run_name
         self.state = state
@@ -25,7 +28,7 @@ class StudyChanged(Message, bubble=False):
 class StudiesChanged(Message, bubble=False):
     """The list of studies, newest first, if anything in it changed."""
 
-    def __init__(self, studies: tuple[Listed, ...]) -> None:
+    def __init__(self, studies: "tuple[Listed, ...]") -> None:
         super().__init__()
         self.studies = studies
 

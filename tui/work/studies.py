@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
 from engine.store.paths import expanded
+from engine.studies.listed import Listed
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
-from tui.work.messages import Listed
 
 if TYPE_CHECKING:
     from engine.reports.clips import Clip

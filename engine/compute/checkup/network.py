@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.compute import usercode
 from engine.compute.checkup import passes
 from engine.compute.context import to_device
 from engine.compute.data import Dataset
@@ -26,6 +27,8 @@ from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.pruning.blocks import check_keep
 from engine.compute.steps.pruning.stand_ins import stand_ins
+from engine.compute.steps.quantization.graph import float_graph
+from engine.compute.steps.quantization.onnx_training import parse
 from engine.compute.tasks import task_of
 from engine.errors import Unavailable, UsageError
 from engine.params import (
@@ -72,14 +75,15 @@ def check(tried: Tried) -> dict[str, Any]:
 
 def _checked(tried: Tried) -> dict[str, Any]:
     data, name = tried.data, tried.name
-    network, facts = create(
-        tried.model,
-        channels=data.channels,
-        classes=data.classes,
-        size=data.size,
-        seed=tried.seed,
-        task=data.task,
-    )
+    with usercode.watched():
+        network, facts = create(
+            tried.model,
+            channels=data.channels,
+            classes=data.classes,
+            size=data.size,
+            seed=tried.seed,
+            task=data.task,
+        )
     if own_code(tried.model.title):
         copied(network)  # before anything else is tried: passes and steps fail on it in other words
     _check_new_head(tried, facts)
@@ -222,14 +226,17 @@ def _trained(tried: Tried, model: nn.Module, images: Tensor, targets: Tensor) ->
 
 
 def _exported(tried: Tried, model: nn.Module, folder: Path) -> list[str]:
-    """Writes the ONNX file that latencies and INT8 need. Raises Unavailable where a step can't do without it."""
+    """Writes the ONNX file that latencies and INT8 need. Raises SecateurError where a step can't do without it."""
     if not tried.wanted["onnx"] or isinstance(model, QuantizedNetwork):
         return []
-    data = tried.data
+    shape = (tried.data.channels, *tried.data.size)
     try:
-        artefact("onnxruntime", model, (data.channels, *data.size), folder, templates=tried.templates)
+        artefact("onnxruntime", model, shape, folder, templates=tried.templates)
     except Unavailable as error:
-        if tried.wanted["onnx"] == "must":
+        if tried.wanted["onnx"] != "may":
             raise
         return [f"no latency in runtimes that read ONNX files: {error.reason}"]
+    if tried.wanted["onnx"] == "trained":
+        graph = float_graph(model, shape, tried.templates)
+        parse.read(graph, graph)
     return []

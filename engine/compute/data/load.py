@@ -45,17 +45,18 @@ def load(
 ) -> Dataset:
     """The data set at `location` as `params` wants it. Nothing is downloaded.
 
-    `fingerprint` is taken over if it is known, else computed (`cache` as in engine.datasets.fingerprint).
+    `fingerprint` is what the data must have, if that is known (`cache` as in engine.datasets.fingerprint).
     Images take up to `budget` bytes of memory, by default half of what is free; a set that doesn't fit is
     decoded anew whenever its images are used, with equal tensors.
 
     Raises SecateurError for files that can't be read, images of different sizes without `data.size`, labels
-    out of range, too few images to split, and whatever goes wrong in a user's own file.
+    out of range, too few images to split, other data than those of `fingerprint`, and whatever goes wrong in a user's
+    own file.
     """
     if location.record is None:
         source, known = read_user(params)
         if fingerprint not in (None, known):
-            raise _other_data(params.name)
+            raise _other_calls(params.name)
     else:
         source = read_source(params, location, location.record, cache)
         known = fingerprint or fingerprint_of(params, location, cache) or ""
@@ -71,6 +72,9 @@ def load(
     black, white = _range(params, values)
     mean, std = _normalization(params, source.task, values.within(black, white))
     train, validation, test = (Split(part.images, part.labels) for part in parts)
+    # Last, so that nothing of what was read is of files that were changed before it was.
+    if location.record is not None and fingerprint not in (None, fingerprint_of(params, location, cache)):
+        raise _other_data(params.name)
     return Dataset(
         name=params.name,
         class_names=class_names,
@@ -97,6 +101,14 @@ def load(
 
 
 def _other_data(name: str) -> SecateurError:
+    return SecateurError(
+        f"The data of {name} are not those that the study began with",
+        f"{name}: files were changed since; results on both can't be compared.",
+        "Put them back, or run the preset as a new study.",
+    )
+
+
+def _other_calls(name: str) -> SecateurError:
     return SecateurError(
         f"Your own code gives other data in every call: {name}",
         "Images or labels of this call differ from those of the call before: trials would be tested on images that "

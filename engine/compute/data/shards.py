@@ -36,6 +36,8 @@ LABEL = ".cls"
 DESCRIPTION = ".json"
 KEYS = ("cls", "label", "class")
 """Where a description may have the class."""
+INDEX_VERSION = 2
+"""Raised when other members are taken: kept indices are made anew."""
 UNUSED_S = 90 * 86_400.0
 """Age from which on an index that nobody has used goes: walking through the shard again takes minutes at most."""
 LISTED = 5
@@ -112,8 +114,22 @@ def labels_of(indexes: Sequence[Index], names: tuple[str, ...]) -> tuple[tuple[s
     Raises SecateurError for labels that are none of them.
     """
     texts = [text for index in indexes for text in index.labels]
-    if all(text.isdecimal() for text in set(texts)):
-        highest = max(map(int, set(texts)))
+    if all(text.removeprefix("-").isdecimal() for text in set(texts)):
+        highest, lowest = max(map(int, set(texts))), min(map(int, set(texts)))
+        if lowest < 0:
+            raise SecateurError(
+                "Labels of the shards are out of range",
+                f"Some are {lowest}; 0 is the first class.",
+                "Leave out images that have no class, or write classes as names.",
+            )
+        if set(texts) <= set(names) and any(
+            names[int(text) : int(text) + 1] != (text,) for text in set(texts)
+        ):
+            raise SecateurError(
+                "Labels of the shards can be read in two ways",
+                f"{max(set(texts), key=int)} is the name of a class in classes.txt, and the place of another one.",
+                "Write names into classes.txt that are no numbers.",
+            )
         if not names:
             check_numbers(highest, len(texts), "the shards")
         names = names or tuple(str(number) for number in range(highest + 1))
@@ -138,7 +154,7 @@ def labels_of(indexes: Sequence[Index], names: tuple[str, ...]) -> tuple[tuple[s
 
 def _index(shard: Path, cache: Path | None) -> Index:
     stat = shard.stat()
-    identity = f"{shard.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
+    identity = f"{INDEX_VERSION}|{shard.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
     memory = None if cache is None else cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npz"
     if memory is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -177,7 +193,7 @@ def _walk(shard: Path) -> Index:
     labels: list[str] = []
     with tarfile.open(shard, "r:") as archive:
         for key, members in _samples(archive):
-            image = next((member for suffix, member in members.items() if is_image(suffix)), None)
+            image = _image(members, key)
             if image is None:
                 continue
             places.append((image.offset_data, image.size))
@@ -206,6 +222,21 @@ def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.
         yield before, members
 
 
+def _image(members: dict[str, tarfile.TarInfo], key: str) -> tarfile.TarInfo | None:
+    """The one image among the files of a name: `jpg` before `mask.png` and before arrays (`npy`).
+
+    Raises ValueError where there is more than one that might be meant.
+    """
+    images = [suffix for suffix in members if is_image(suffix)]
+    for meant in ([s for s in images if s.count(".") == 1 and not s.endswith(".npy")], images):
+        if len(meant) == 1:
+            return members[meant[0]]
+        if meant:
+            told = ", ".join(sorted(suffix.removeprefix("x.") for suffix in meant))
+            raise ValueError(f"{key} has several images: {told}; which one is meant can't be told")
+    return None
+
+
 def _label(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], key: str) -> str:
     for suffix in (LABEL, DESCRIPTION):
         file = archive.extractfile(members[f"x{suffix}"]) if f"x{suffix}" in members else None
@@ -213,9 +244,16 @@ def _label(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], key: s
             continue
         text = file.read(LONGEST_LABEL).decode("utf-8-sig").strip()
         if suffix == DESCRIPTION:
-            described = json.loads(text)
-            held = described if isinstance(described, dict) else {}
-            text = next((str(held[name]) for name in KEYS if name in held), "")
+            text = _described(json.loads(text), key)
         if text:
             return text
     raise ValueError(f"image {key} has no class beside it (.cls, or .json with a label)")
+
+
+def _described(description: object, key: str) -> str:
+    """The class that a description has, "" for none; ValueError for what is no name and no number of a class."""
+    held = description if isinstance(description, dict) else {}
+    label = next((held[name] for name in KEYS if name in held), "")
+    if isinstance(label, bool) or not isinstance(label, str | int):
+        raise ValueError(f"the class of image {key} is {json.dumps(label)}, not a name or a whole number")
+    return str(label)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from engine.compute.export.code import Unwritable, class_model, drop_unused
+from engine.compute.export.lengths import lengths_followed
 from engine.compute.export.modules import Tree, is_torchs
 
 STOCHASTIC_DEPTH = ("torchvision.ops.stochastic_depth", "stochastic_depth")
@@ -28,7 +29,8 @@ class _Tracer(fx.Tracer):
 
 def by_layers(model: nn.Module) -> str:
     """The class `Model`. Raises Unwritable, or what torch.fx raises where the pass depends on values."""
-    graph = _Tracer().trace(model)
+    with lengths_followed(model):
+        graph = _Tracer().trace(model)
     for node in list(graph.nodes):
         _simplify(graph, node, model)
     drop_unused(graph)

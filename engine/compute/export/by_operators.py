@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.export.graph_signature import InputKind, InputSpec, OutputKind
 
 from engine.compute.export.code import Unwritable, class_model, drop_unused
+from engine.compute.export.lengths import lengths_followed
 from engine.compute.export.modules import Tree
 
 _CHECKS = ("_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")
@@ -18,7 +19,8 @@ _LIFTED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 def by_operators(model: nn.Module, images: Tensor) -> str:
     """The class `Model`, for any number of images such as `images`. Raises Unwritable, or what torch.export raises."""
-    program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+    with lengths_followed(model):
+        program = torch.export.export(model, (images,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     if [spec.kind for spec in program.graph_signature.output_specs] != [OutputKind.USER_OUTPUT]:
         raise Unwritable("a network that gives several outputs, or changes its own tensors")
     graph = program.graph

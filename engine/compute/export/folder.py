@@ -48,7 +48,8 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     usercode.use(sources.read(order.code))
     tell(f"reading the data set {order.settings.data.name}")
     place = datasets.locate(order.settings.data, order.workspace)
-    data = load(order.settings.data, place, cache=fingerprints(order.workspace))
+    # Normalization and names of classes are written from them: those that the network was trained with.
+    data = load(order.settings.data, place, fingerprint=order.data, cache=fingerprints(order.workspace))
     model = checkpoint.load(order.model, [order.settings.model.name])
     _check_files(order)
     written = write_model(folder, order.format, model, data, tell)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
+from engine.compute.export.lengths import lengths_followed
 from engine.compute.export.source import FAILURES, Shape
 from engine.errors import SecateurError, said_by
 
@@ -20,7 +21,8 @@ def write(model: nn.Module, shape: Shape, file: Path) -> None:
     """
     images = torch.rand(EXAMPLES, *shape, generator=torch.Generator().manual_seed(EXAMPLES))
     try:
-        program = torch.export.export(model, (images,), dynamic_shapes=({0: Dim.DYNAMIC},))
+        with lengths_followed(model):
+            program = torch.export.export(model, (images,), dynamic_shapes=({0: Dim.DYNAMIC},))
     except FAILURES as error:
         raise SecateurError(
             "torch.export can't write the network down",

@@ -152,6 +152,17 @@ class LatencyModel:
         known = self.grids.get(config.any_width) or self.grids[_otherwise(config).any_width]
         return known.at(config.inputs, config.outputs)
 
+    @property
+    def least(self) -> float:
+        """The least milliseconds of all that were timed."""
+        return min(time for grid in self.grids.values() for row in grid.values for time in row if time)
+
+    def plus(self, milliseconds: float) -> "LatencyModel":
+        """With so much added to each layer's time, whatever its width; no layer takes less than nothing."""
+        model = LatencyModel({})
+        model.grids = {kind: grid.plus(milliseconds) for kind, grid in self.grids.items()}
+        return model
+
     def as_list(self) -> list[dict[str, Any]]:
         """Plain JSON values: of each kind its `layer` and its grid."""
         return [{"layer": asdict(kind), **grid.as_dict()} for kind, grid in self.grids.items()]

@@ -1,8 +1,9 @@
 """What whole networks take by the measured times of their layers.
 
-The sum over layers leaves out what lies between them (calls, pooling, changes of the memory's layout), and a layer
-alone in a session has the cache for itself. So the sum counts times a factor, beside a constant: a line through the
-times of a few whole networks of different widths.
+A layer alone in a session is not what it is in a network: it starts anew with each call, waits for no other layer's
+threads, and has the cache for itself. So each layer counts times a factor, and a constant is added to it: a line
+through the times of a few whole networks of different widths. That the constant is each layer's, and not the network's,
+is what tells chains of two layers from the one that they stand for.
 """
 
 import tempfile
@@ -34,8 +35,8 @@ FACTORS = (0.3, 3.0)
 class NetworkTimes:
     """Milliseconds of networks whose layers are of known kinds, at most as wide as those that were measured.
 
-    Layers in a network take `factor` of their times alone, and `fixed` milliseconds are taken by none, which are less
-    than nothing where wide layers hinder each other. `name` is what measures call the latency, such as
+    A network takes `factor` of its `layers` in sum, and `fixed` milliseconds are taken by none, which are less than
+    nothing where wide layers hinder each other. `name` is what measures call the latency, such as
     `latency.onnxruntime.1`.
     """
 
@@ -95,23 +96,32 @@ def measure(
         whole,
         *(whole * row["median_ms"] / of_baseline(row)["median_ms"] for row in rows[: len(networks)]),
     ]
-    return NetworkTimes(name, layers, *_line(sums, times))
+    each, fixed, factor = _line(sums, times, len(configs), layers.least)
+    return NetworkTimes(name, layers.plus(each), fixed, factor)
 
 
 def _as_it_is(network: nn.Module) -> nn.Module:
     return network
 
 
-def _line(sums: Sequence[float], times: Sequence[float]) -> tuple[float, float]:
-    """What no layer takes, and the factor of what layers do: through the first network's time exactly, and near the
-    others'."""
+def _line(
+    sums: Sequence[float], times: Sequence[float], layers: int, least: float
+) -> tuple[float, float, float]:
+    """What is added to each layer's time, what no layer takes, and the factor of what layers take then.
+
+    The line goes through the first network's time exactly, and near the others'; all have as many `layers`. No more is
+    taken from a layer than the `least` that any takes, which is its start: what is left begins below zero.
+    """
     across, up = np.asarray(sums[1:]) - sums[0], np.asarray(times[1:]) - times[0]
     far = np.abs(across) >= LEAST_SPREAD * sums[0]
-    factor = float((across[far] * up[far]).sum() / (across[far] ** 2).sum()) if far.any() else 1.0
-    # What is faster than its layers alone shares their starts, which is no reason for a line that begins below zero.
-    most = FACTORS[1] if times[0] >= sums[0] else times[0] / sums[0]
-    factor = min(max(factor, FACTORS[0]), most)
-    return times[0] - factor * sums[0], factor
+    if not far.any():  # one point: through zero if layers are faster together
+        factor = min(times[0] / sums[0], 1.0)
+    else:
+        factor = float((across[far] * up[far]).sum() / (across[far] ** 2).sum())
+    factor = min(max(factor, FACTORS[0]), FACTORS[1])
+    rest = times[0] / factor - sums[0]
+    each = max(rest / layers, -least)
+    return each, factor * (rest - each * layers), factor
 
 
 def latency_model(configs: list[LayerConfig], target: LatencyTarget, context: Context) -> LatencyModel:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.compute.layers.grids import Grid
 from engine.compute.numerics.aligned import to_array
 
 FEW_VALUES = 4096
@@ -18,6 +19,8 @@ SAMPLED = 1 << 16
 """Elements by which it is seen whether values are few."""
 TABLE = 64
 """Bytes of a Huffman table, about."""
+GRID = 40.0
+"""Bytes of a grid in the packed file's header, about."""
 ENTRY, FRAME = 6, 60
 """Bytes of a tensor in the packed file's header, about, and of what stands around all of them."""
 LENGTH = 8
@@ -41,8 +44,21 @@ class Stored:
         return (self.nonzero * self.bits + places) / 8 + self.beside
 
 
-def stored(tensor: Tensor) -> Stored:
-    """How `tensor` would be held, its values in byte planes or, where they are few, in a codebook."""
+def stored(tensor: Tensor, grid: Grid | None = None) -> Stored:
+    """How `tensor` would be held: its values in byte planes, where they are few in a codebook, or as codes of its
+    `grid`."""
+    as_floats = _as_values(tensor)
+    codes = None if grid is None else grid.codes(tensor.detach().cpu())
+    if grid is None or codes is None:
+        return as_floats
+    of_codes = _as_values(codes)
+    beside = of_codes.beside + _as_values(grid.steps).bytes() + GRID
+    as_codes = Stored(of_codes.elements, of_codes.nonzero, max(of_codes.bits, 1.0), beside)
+    return min(as_floats, as_codes, key=Stored.bytes)
+
+
+def _as_values(tensor: Tensor) -> Stored:
+    """In byte planes or a codebook."""
     values = tensor.detach().cpu().contiguous().flatten()
     kept = values[values != 0]
     if not len(kept):

@@ -31,8 +31,15 @@ def sizes(
     }
 
 
-def once(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def once(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """`tensors` with each memory once, dense and contiguous; and for each name left out the one that has its values."""
+    own, shared = distinct(tensors)
+    # Clones, because safetensors refuses tensors that overlap in memory.
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in own.items()}, shared
+
+
+def distinct(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """`tensors` with each memory under its first name alone; and for each name left out the one that has its values."""
     first: dict[tuple[object, ...], str] = {}
     own, shared = {}, {}
     for name, tensor in tensors.items():
@@ -41,6 +48,12 @@ def once(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]
             shared[name] = first[place]
             continue
         first[place] = name
-        # A clone, because safetensors refuses tensors that overlap in memory.
-        own[name] = tensor.detach().cpu().contiguous().clone()
+        own[name] = tensor
     return own, shared
+
+
+def dense(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors`, contiguous; those that share their memory still do, where each by itself would become a copy."""
+    own, shared = distinct(tensors)
+    held = {name: tensor.detach().contiguous() for name, tensor in own.items()}
+    return {name: held[shared.get(name, name)] for name in tensors}

@@ -20,6 +20,7 @@ from engine.compute.layers import overlays
 from engine.compute.layers.dictionaries import compact
 from engine.compute.layers.masks import folded
 from engine.compute.layers.passes import evaluating
+from engine.compute.measures.sizes import dense
 from engine.compute.models import attributes, edits, layout, tensors
 from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
@@ -183,8 +184,7 @@ def folded_state(model: nn.Module, *, own: bool = False) -> dict[str, Tensor]:
     # Moved as a whole, so that weights which share their memory still do.
     laid = any(map(parametrize.is_parametrized, model.modules()))
     plain = model if own and not laid and _device(model).type == "cpu" else folded(model).cpu()
-    state = {name: t.detach().contiguous() for name, t in plain.state_dict().items()}
-    return compact(state, model)
+    return compact(dense(plain.state_dict()), model)
 
 
 def _compare_outputs(model: nn.Module, again: nn.Module) -> None:

@@ -49,12 +49,11 @@ def unkeepable(module: str, attribute: str) -> SecateurError:
 def differences(model: nn.Module, again: nn.Module) -> list[str]:
     """What `again` keeps otherwise than `model`, by name; what passes through `model` left behind does not count."""
     different = [*_in_modules(model, again), *_in_tensors(model, again)]
-    for what, own, other in (
-        ("requires_grad", tensors.frozen(model), tensors.frozen(again)),
-        ("shared parameters", tensors.ties(model), tensors.ties(again)),
-    ):
-        if own != other:
-            different.append(what)
+    # In whatever order: a weight that was made plain comes behind its bias.
+    if set(tensors.frozen(model)) != set(tensors.frozen(again)):
+        different.append("requires_grad")
+    if set(map(frozenset, tensors.ties(model))) != set(map(frozenset, tensors.ties(again))):
+        different.append("shared parameters")
     ours, theirs = described(model), described(again)
     for (module, attribute), own_value in ours.items():
         other_value = theirs.get((module, attribute))

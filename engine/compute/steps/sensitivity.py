@@ -19,6 +19,7 @@ from engine.compute.layers.passes import restored
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.measures.counts import Counts, count
 from engine.compute.measures.estimate import Stored, packed_bytes, stored
+from engine.compute.measures.sizes import distinct
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.models.checkpoint import folded_state
@@ -198,7 +199,7 @@ def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
     """Tells the bytes of a packed file of a network that is `model` but for a layer: tensors that are the same in both
     are looked through once for all rows."""
     # Copies, because layers are changed in place.
-    known = {name: (tensor.clone(), stored(tensor)) for name, tensor in folded_state(model, own=True).items()}
+    known = {name: (tensor.clone(), stored(tensor)) for name, tensor in _file(model).items()}
 
     def held(name: str, tensor: Tensor) -> Stored:
         if name in known:
@@ -207,7 +208,12 @@ def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
                 return as_stored
         return stored(tensor)
 
-    return lambda other: packed_bytes(held(*pair) for pair in folded_state(other, own=True).items())
+    return lambda other: packed_bytes(held(*pair) for pair in _file(other).items())
+
+
+def _file(model: nn.Module) -> dict[str, Tensor]:
+    """What a packed file of `model` would hold."""
+    return distinct(folded_state(model, own=True))[0]
 
 
 def _level(layer: str, level: float, params: Sensitivity) -> dict[str, Any]:

@@ -5,25 +5,32 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine.compute.usercode.reads import noted
 from engine.errors import SecateurError
-from engine.sources import Sources
+from engine.sources import Program, Sources
 
 STOPS = (Exception, SystemExit)
 """What ends a call: also a script that ends the program, such as argparse."""
 
 
-def guarded(function: Callable[..., Any], reference: str, sources: Sources) -> Callable[..., Any]:
-    """`function`, called as in the user's shell; its exceptions are reported as the user's own, with their line."""
+def guarded(
+    function: Callable[..., Any], reference: str, sources: Sources, program: Program | None = None
+) -> Callable[..., Any]:
+    """`function`, called as in the user's shell; its exceptions are reported as the user's own, with their line.
+
+    `program` is what builds a network with it: see `engine.compute.usercode.reads`.
+    """
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with at_home(reference, sources):
+        with at_home(reference, sources), noted(reference, sources, program) if program else nullcontext():
             return function(*args, **kwargs)
 
     return call

@@ -1,11 +1,14 @@
 """The function that a reference names, from the sources of the study or, outside of one, from the disk."""
 
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from engine.compute.usercode.calls import at_home, guarded, line_of, users_error
 from engine.compute.usercode.modules import Space
+from engine.compute.usercode.reads import noted
 from engine.errors import SecateurError
 from engine.params.catalog import own_code
 from engine.sources import Sources, collect
@@ -18,9 +21,17 @@ _kept: Sources | None = None
 
 
 def use(sources: Sources | None) -> None:
-    """From now on this process runs users' code as `sources` has it, and none that is not in it; None: from disk."""
+    """From now on this process runs users' code as `sources` has it, and none that is not in it; None: from disk.
+
+    The environment variables that it asks for have the values that they had when the study began.
+    """
     global _kept
     _kept = sources
+    for name, value in (sources.variables if sources else {}).items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def current() -> Sources | None:
@@ -49,17 +60,18 @@ def load_function(reference: str, what: str) -> Callable[..., Any]:
         )
     file, name = file_of(reference), code.function
     sources = _sources(reference, what)
-    space = Space(sources, sources.programs[file], sources.identity(reference))
+    program = sources.programs[file]
+    space = Space(sources, program, sources.identity(reference))
     if what == MODEL:
         space.check()
-    with at_home(file, sources):
+    with at_home(file, sources), noted(reference, sources, program) if what == MODEL else nullcontext():
         module = space.run(Path(file))
     function = getattr(module, name, None)
     if not callable(function):
         raise SecateurError(
             f"{code.file} has no function {name}", f"{reference} was given for the {what}.", "Check the name."
         )
-    return guarded(function, reference, sources)
+    return guarded(function, reference, sources, program if what == MODEL else None)
 
 
 def _sources(reference: str, what: str) -> Sources:

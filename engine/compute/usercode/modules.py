@@ -42,12 +42,12 @@ class Space:
 
     def check(self) -> None:
         """Raises SecateurError where a file that the code reads by itself is not as the study keeps it."""
-        for name in self._others:
+        for name in (*self._others, *self._sources.given.values()):
             path = Path(name)
             if not path.is_file() or content_hash(path) != self._sources.files[name].digest:
                 raise SecateurError(
                     f"{name} was changed since the study began",
-                    "Your own code names it, so the network may depend on it.",
+                    "Your own code or the preset's arguments name it, so the network may depend on it.",
                     "Put it back, or run the preset as a new study.",
                 )
 

@@ -1,7 +1,8 @@
 """What every job does around a node, whatever that computes: reading the data, waiting for the
 machine, keeping results, telling them."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from engine import datasets
 from engine.compute.context import Send
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
+from engine.errors import SecateurError
 from engine.machine import lock
 from engine.params import STEPS
 from engine.slurm import inside
+from engine.store.keys import content_hash
 from engine.store.objects import Store
 from engine.store.workspace import fingerprints
 from engine.studies import events as ev
@@ -32,6 +35,26 @@ def read_data(request: JobRequest) -> Dataset:
         cache=fingerprints(workspace),
         budget=budget() // request.parallel,
     )
+
+
+@contextmanager
+def weights_as_planned(request: JobRequest) -> Iterator[None]:
+    """Raises SecateurError, before the block and behind it, where files that networks are read from are not those by
+    which results are kept."""
+    _check_weights(request)
+    yield
+    _check_weights(request)
+
+
+def _check_weights(request: JobRequest) -> None:
+    for name, digest in request.weights.items():
+        file = Path(name)
+        if not file.is_file() or content_hash(file) != digest:
+            raise SecateurError(
+                f"The weights {name} were changed since the study began",
+                "Its results are those of the network that they were.",
+                "Put the file back, or run the preset as a new study once nothing writes to it any more.",
+            )
 
 
 def place() -> dict[str, Any]:

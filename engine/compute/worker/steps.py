@@ -30,7 +30,7 @@ from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
-from engine.compute.worker.commit import alone, computing, finish, read_data
+from engine.compute.worker.commit import alone, computing, finish, read_data, weights_as_planned
 from engine.params import Distill, QuantizeQat, Step
 from engine.params.preset import Settings
 from engine.params.training import Fit
@@ -215,16 +215,18 @@ def _parent(node: Node, work: Work) -> nn.Module:
     if node.kind == "teacher":
         step = work.request.read_step(node.key)
         assert isinstance(step, Distill)
-        return teach(step, _context(node, work))
+        with weights_as_planned(work.request):
+            return teach(step, _context(node, work))
     if node.parent is None:
-        model, facts = create(
-            work.settings.model,
-            channels=work.data.channels,
-            classes=work.data.classes,
-            size=work.data.size,
-            seed=work.settings.seeds[0],
-            task=work.data.task,
-        )
+        with weights_as_planned(work.request):
+            model, facts = create(
+                work.settings.model,
+                channels=work.data.channels,
+                classes=work.data.classes,
+                size=work.data.size,
+                seed=work.settings.seeds[0],
+                task=work.data.task,
+            )
         for level, text in facts["notices"]:
             work.send(ev.Notice(level=level, text=text, key=node.key))
         return model

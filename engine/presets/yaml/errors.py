@@ -2,6 +2,8 @@
 
 import yaml
 
+_BLOCK_END = "expected <block end>"
+
 # Part of PyYAML's message → what is wrong, what to do.
 _MEANINGS = (
     ("'\\t'", "a tab", "spaces only for indentation"),
@@ -19,11 +21,14 @@ _MEANINGS = (
     ("directive", "a `%` directive that is not understood", "no directives"),
     ("sequence entries are not allowed", "a `-` where no list can stand", "a list below its name, indented"),
     ("found duplicate anchor", "an anchor that is written twice", "each anchor once"),
-    ("expected <block end>", "a line indented unlike those above it", "the same indentation within a group"),
+    (_BLOCK_END, "a line indented unlike those above it", "the same indentation within a group"),
     ("cannot start any token", "a character that cannot begin a value", "quotes around such text"),
     ("expected the node content", "something that is no value", "a value, a list or `name: value`"),
     ("expected alphabetic or numeric", "a name that cannot be read", "letters and digits"),
 )  # fmt: skip
+
+_BEHIND = ("text behind a value that is closed", "quotes around the whole text")
+"""What `_BLOCK_END` means where it is not a line's beginning that is out of place."""
 
 # What was left open is noticed lines later; the line where it was opened is what helps.
 _NEVER_CLOSED = ("while scanning a quoted scalar", "while scanning a simple key", "while parsing a flow")
@@ -39,8 +44,10 @@ def explain(error: Exception, text: str, line: int) -> tuple[int, str, str]:
     opened = getattr(error, "context_mark", None)
     if opened is not None and any(part in str(error) for part in _NEVER_CLOSED):
         line = opened.line + 1
+    behind = mark is not None and text.split("\n")[mark.line][: mark.column].strip()
     message = f"{getattr(error, 'context', '')} {getattr(error, 'problem', '')} {error}"
     for part, given, allowed in _MEANINGS:
         if part in message:
+            given, allowed = _BEHIND if part == _BLOCK_END and behind else (given, allowed)
             return line, f"not YAML: {given}", allowed
     return line, "not YAML: this line cannot be read", "`name: value`, `- item`, `[a, b]` or `{name: value}`"

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from engine import sources
 from engine.errors import SecateurError, UsageError
-from engine.machine import environment
+from engine.machine import environment, package
 from engine.params.slurm import Slurm
 from engine.presets.spec import Spec
 from engine.runner.executors import choose, nodes, site
@@ -146,7 +146,7 @@ def _script(run: RunDir, tasks: Tasks, stage: Stage) -> str:
     python = [sys.executable] if tasks.asked.container is None else ["python3"]
     command = [*python, "-P", "-c", TASK, str(run.path), stage.name]
     about = script.Stage(run.name, run.path, stage.name, stage.tasks, stage.exclusive)
-    own = environment.importable() | {n: v for n in script.PORTABLE if (v := os.environ.get(n))}
+    own = package.importable() | {n: v for n in script.PORTABLE if (v := os.environ.get(n))}
     hashing = {"PYTHONHASHSEED": environment.process_variables()["PYTHONHASHSEED"]}
     variables = own | hashing | environment.chosen_selectors()
     return script.text(tasks.asked, about, command, variables, tasks.excluded)

@@ -118,6 +118,19 @@ def test_the_packed_file_is_as_large_as_the_study_says(lab: Lab) -> None:
     assert card["check"]["deviation"] == 0.0
 
 
+def test_normalization_is_that_of_the_data_that_it_was_trained_with(lab: Lab) -> None:
+    """Other data have other means and names of classes: `load.py` would be wrong without a word."""
+    kept = lab.study("p-1").data
+    known = kept.read_text()
+    kept.write_text(json.dumps(dict.fromkeys(json.loads(known), "of other images")))
+    try:
+        done = lab.call("export", "p-1", str(lab.folder / "changed"))
+    finally:
+        kept.write_text(known)
+    assert done.returncode == 1 and not (lab.folder / "changed").exists()
+    assert "The data of digits are not those that the study began with" in done.stderr
+
+
 def test_other_programs_follow_it_line_by_line(lab: Lab) -> None:
     out = lab.folder / "onnx"
     words = ["export", "p-1", str(out), "--json-lines", "--format"]

@@ -1,7 +1,10 @@
 """Every command on a study or a place that is not as it should be: one message, never a traceback."""
 
+import json
 import os
 import pwd
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -162,3 +165,26 @@ def test_without_a_home_the_lab_has_its_usual_theme(monkeypatch: pytest.MonkeyPa
 def test_a_home_that_is_not_known_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="not known"):
         workspace("~nobody-of-this-name/work")
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_standard_streams_that_are_closed_lead_nowhere(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """As in some services: nothing else gets their numbers, and a command ends as it does otherwise."""
+    program = (
+        "import os, sys\nfrom engine.cli.main import main\ncode = main(['run', 'no such preset', '--json'])\n"
+        "sys.stdout.flush()\nnumber = os.open(__file__, os.O_RDONLY)\n"
+        "os._exit(code if number > 2 and sys.stderr else 9)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    redirected = " ".join(f"{number}>&-" for number in closed)
+    words = ["sh", "-c", f'exec "$0" "$1" {redirected}', sys.executable, str(tmp_path / "program.py")]
+    done = subprocess.run(
+        words,
+        cwd=Path.cwd(),
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    if closed == (2,):
+        assert "error" in json.loads(done.stdout), "nothing but JSON"

@@ -196,6 +196,15 @@ def test_cached_hashes_notice_a_changed_file(tmp_path: Path) -> None:
     assert key(params, tmp_path, cache) == key(params, tmp_path) != first
 
 
+def test_images_that_share_their_labels_are_hashed_with_them(tmp_path: Path) -> None:
+    for name, size in (("images/a.jpg", 3_000_000), ("images/a.png", 10), ("labels/a.txt", 5)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [a]\n")
+    params = Data(name="yolo", root=str(tmp_path / "data.yaml"))
+    assert key(params, tmp_path, tmp_path / "cache") == key(params, tmp_path)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]"])
 def test_damaged_cache_is_replaced(tmp_path: Path, content: str) -> None:
     folder = write_classes(tmp_path / "own")

@@ -54,6 +54,8 @@ NOT_YAML = [
     whole("open mapping", "model: {name: a\n", 1, "", "a mapping that is not closed"),
     whole("open quote", "about: 'never closed\nseed: 0\n", 1, "", "a quote that is not closed"),
     whole("two colons", "about: local: global\n", 1, "", "a `:` that is out of place", "quotes"),
+    whole("text behind a list", "about: [b]old[/b] and new\n", 1, "", "behind a value that is closed"),
+    whole("text behind a quote", "about: 'old' and new\n", 1, "", "behind a value that is closed"),
     whole("indentation", "model:\n  name: a\n weights: b\n", 3, "", "indented unlike"),
     whole("no colon", "about: x\nseed\n", 2, "", "a name without `:`"),
     whole("back-tick", "about: `x`\n", 1, "", "cannot begin a value", "quotes"),

@@ -11,7 +11,7 @@ from engine.results.summary import trial_json
 from engine.studies.state import StudyState
 from engine.testing.events import finished, measures, planned, replayed, started
 from tui.views import trial as trialtext
-from tui.widgets.live import state_cell
+from tui.widgets.trials import state_cell
 
 TARGET = {"asked": 2.0, "measured": 1.98, "runtime": "onnxruntime", "batch": 1, "threads": 2}
 

@@ -3,7 +3,8 @@
 import pytest
 
 from engine.params.preset import Pick as Rule
-from engine.results.pick import STANDARD, as_json, cell, pick, verdict
+from engine.results.kept import cell
+from engine.results.pick import STANDARD, as_json, pick, verdict
 from engine.studies.state import StudyState
 from engine.testing.events import finished, measures, planned, replayed, started, study
 
@@ -88,6 +89,10 @@ def test_seeds_are_judged_by_their_mean() -> None:
 def test_without_a_finished_trial_there_is_none() -> None:
     assert pick(study(({"sparsity": 0.5}, None))) is None
     assert (as_json(None), cell({})) == ({}, "–")
+
+
+def test_a_list_shows_a_pick_that_was_not_scored_on_the_test_split() -> None:
+    assert cell({"index": 12, "accuracy": None, "times": 12.07, "within": True}) == "#12 12.1×"
 
 
 def test_a_latency_may_be_the_goal() -> None:

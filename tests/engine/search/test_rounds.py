@@ -8,7 +8,7 @@ import pytest
 
 from engine.presets import spec
 from engine.results.searches import CANDIDATE
-from engine.search import rounds
+from engine.search import dominance, rounds
 from engine.search.choice import margin
 from engine.search.history import Candidate
 from engine.search.ranking import Ranking
@@ -78,11 +78,83 @@ def test_rounds_are_full_and_nothing_is_tried_twice(task: Task) -> None:
     assert all(entry.role == CANDIDATE for entry in entries)
 
 
-def test_half_of_a_rung_goes_on(task: Task) -> None:
-    entries = [entry for one in carried_out(task, 8) for entry in one.entries]
-    at = [sum(entry.rung == rung for entry in entries) for rung in range(3)]
+def test_who_goes_on_is_of_the_better_half_of_its_rung_then(task: Task) -> None:
+    known: dict[int, Candidate] = {}
+    at = [0, 0, 0]
+    for one in carried_out(task, 8):
+        rank = Ranking.of(task, list(known.values()))
+        for entry in one.entries:
+            at[entry.rung] += 1
+            if entry.rung and entry.candidate is not None:
+                before = entry.rung - 1
+                there = {n: o for n, c in known.items() if (o := c.outcomes.get(before)) is not None}
+                better = sorted(there, key=lambda n: (rank.key(there[n], before), n))[: len(there) // 2]
+                assert entry.candidate in better
+        for entry in one.entries:
+            if entry.candidate is not None and entry.point is not None:
+                found = known.setdefault(entry.candidate, Candidate(entry.candidate, entry.point))
+                found.outcomes[entry.rung] = computed(entry.point, entry.rung)
     assert at[0] > at[1] > at[2] > 0
-    assert at[1] <= at[0] / 2 and at[2] <= at[1] / 2
+
+
+def test_what_may_miss_a_limit_by_bad_luck_alone_goes_on(task: Task) -> None:
+    def of(loss: float, size: float, error: float) -> Outcome:
+        return Outcome(0, 0.98 - loss, loss, {"size.packed": (size, 100_000.0)}, error)
+
+    for error, first in ((0.015, 0), (0.0, 1)):
+        known = [
+            Candidate(number, {}, {0: of(loss, size, error)})
+            for number, (loss, size) in enumerate(((0.05, 10.0), (0.01, 20.0)))
+        ]
+        entries = rounds.promotions(task, known, Ranking.of(task, known))
+        assert [entry.candidate for entry in entries] == [first]
+
+
+def test_what_is_milder_than_one_that_is_too_large_is_not_tried(task: Task) -> None:
+    """Behind the first rounds every new candidate may still be the smallest."""
+    known: dict[int, Candidate] = {}
+    for one in carried_out(task, 12):
+        rank = Ranking.of(task, list(known.values()))
+        bound = rank.bound(list(known.values()), task.search.finalists)
+        for entry in one.entries:
+            if entry.rung == 0 and entry.point is not None:
+                harsher = [
+                    c.point for c in known.values() if dominance.milder(task.space, entry.point, c.point)
+                ]
+                sizes = [o.amounts["size.packed"][0] for p in harsher if (o := computed(dict(p), 0))]
+                assert all(size <= dominance.SLACK * bound for size in sizes)
+        for entry in one.entries:
+            if entry.candidate is not None and entry.point is not None:
+                found = known.setdefault(entry.candidate, Candidate(entry.candidate, entry.point))
+                found.outcomes[entry.rung] = computed(entry.point, entry.rung)
+
+
+@pytest.mark.parametrize(
+    ("point", "other", "switches", "milder"),
+    [
+        ((0.5, 8), (0.6, 8), True, True),
+        ((0.5, 8), (0.5, 4), True, True),
+        ((0.5, None), (0.5, 4), True, True),
+        ((0.5, None), (0.5, 4), False, False),  # a file of fewer bits is not surely faster
+        ((0.6, 8), (0.5, 4), True, False),
+        ((0.5, 4), (0.5, None), True, False),
+        ((0.5, None), (0.5, None), False, True),
+    ],
+)
+def test_milder_is_no_harsher_in_any_technique(
+    task: Task, point: tuple[float, int | None], other: tuple[float, int | None], switches: bool, milder: bool
+) -> None:
+    first, second = (
+        task.space.canonical(
+            {
+                "prune.weights.sparsity": s,
+                "quantize.weights.bits": b,
+                "quantize.weights.enabled": b is not None,
+            }
+        )
+        for s, b in (point, other)
+    )
+    assert dominance.milder(task.space, first, second, switches=switches) is milder
 
 
 def test_a_search_that_knows_more_proposes_better(task: Task) -> None:

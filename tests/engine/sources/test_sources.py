@@ -10,6 +10,7 @@ import pytest
 
 from engine.errors import SecateurError, UsageError
 from engine.sources import Sources, collect, read
+from engine.sources.kept import texts_in
 
 PATH = list(sys.path)
 """Where modules were looked for when no test had run yet."""
@@ -152,6 +153,80 @@ def test_files_that_a_network_reads_count_and_what_it_imports_from_packages(tmp_
     assert list(first["model_packages"]) == ["pydantic"]
     (tmp_path / "widths.json").write_text("[9, 9]")
     assert collect([f"{file}:build"], tmp_path).material(f"{file}:build") != first
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "'cfg/w.json'",
+        "Path(__file__).parent / 'cfg' / 'w.json'",
+        "os.path.join(os.path.dirname(os.path.abspath(__file__)), 'cfg', 'w.json')",
+        "os.path.dirname(__file__) + '/cfg/w.json'",
+        "HERE / NAME",
+        "f'{HERE}/cfg/{FILE}'",
+        "HERE.joinpath('cfg', FILE)",
+    ],
+)
+def test_a_path_put_together_from_parts_names_a_file(tmp_path: Path, path: str) -> None:
+    code = f"""\
+import os
+from pathlib import Path
+def build():
+    x = y = 1
+    x = x / x  # names that are given themselves end
+    return open({path}).read()
+HERE, ONE = Path(__file__).parent, 1
+HERE = Path(__file__).parent
+NAME = 'cfg/w.json'
+FILE = 'w.json'
+"""
+    file = write(tmp_path / "code", net=code)
+    widths = write(tmp_path / "code" / "cfg", w="").with_suffix(".json")
+    widths.write_text("[8]")
+    found = collect([f"{file}:build"], tmp_path / "code")
+    assert str(widths) in found.material(f"{file}:build")["model_files"]
+
+
+def test_files_that_arguments_name_count_for_those_who_get_them(tmp_path: Path) -> None:
+    file = write(tmp_path, net="def build(path):\n    return open(path).read()")
+    for name in ("small", "large"):
+        (tmp_path / f"{name}.yaml").write_text(name)
+    given = ({"path": "small.yaml"}, {"path": ["deep", {"in": "large.yaml"}]}, {"path": "no file"})
+
+    def materials() -> list[object]:
+        found = collect([f"{file}:build"], tmp_path, [text for one in given for text in texts_in(one)])
+        assert Sources.from_dict(json.loads(found.to_json())) == found
+        return [found.material(f"{file}:build", one) for one in given]
+
+    before = materials()
+    (tmp_path / "large.yaml").write_text("larger")
+    assert [old == new for old, new in zip(before, materials(), strict=True)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "os.environ['ACT']",
+        "os.environ.get('ACT', 'relu')",
+        "os.getenv('ACT')",
+        "environ.setdefault(NAME, 'relu')",
+        "1 if 'ACT' in os.environ else 2",
+    ],
+)
+def test_environment_variables_that_code_asks_for_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    code = f"import os\nfrom os import environ\nNAME = 'ACT'\ndef build():\n    return {asked}, os.environ['HOME']"
+    file = write(tmp_path, net=code)
+    found = []
+    for value in (None, "relu", "gelu"):
+        monkeypatch.delenv("ACT", raising=False)
+        if value is not None:
+            monkeypatch.setenv("ACT", value)
+        found.append(collect([f"{file}:build"], tmp_path))
+    assert [one.variables for one in found] == [{"ACT": None}, {"ACT": "relu"}, {"ACT": "gelu"}]
+    materials = [one.material(f"{file}:build") for one in found]
+    assert "model_variables" not in materials[0] and materials[1] != materials[2]
 
 
 def test_sources_are_kept_and_tell_what_changed(tmp_path: Path) -> None:

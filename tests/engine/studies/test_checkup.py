@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from engine import datasets
 from engine.params.preset import Data
 from engine.presets import spec
@@ -32,3 +34,15 @@ def test_names_that_an_earlier_step_may_make_are_left_to_their_step(tmp_path: Pa
     (job,) = checkup.jobs(plan, on, sources_of(read, tmp_path))
     named = [node.material["layers"] for node in job.nodes]
     assert named == [[["prune.weights", "skip", ["layer1.*"]]]]
+
+
+@pytest.mark.parametrize(
+    ("step", "onnx"),
+    [("quantize.weights", ""), ("quantize.static", "must"), ("quantize.qat: {epochs: 1}", "trained")],
+)
+def test_what_becomes_of_the_exported_file_is_told(step: str, onnx: str) -> None:
+    read = spec.parse(f"{PRESET.partition('steps:')[0]}steps:\n  - train\n  - {step}\n", "p")
+    on = machine(read.settings)
+    plan = make(read, {data_id(trial): "any" for trial in read.trials}, on)
+    (job,) = checkup.jobs(plan, on, sources_of(read, Path.cwd()))
+    assert [node.material["onnx"] for node in job.nodes] == [onnx]

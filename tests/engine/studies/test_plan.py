@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.machine import environment
-from engine.params import PruneWeights
+from engine.params import PruneWeights, Train
+from engine.params.training import Ema
 from engine.presets import spec
 from engine.runner.executors.choose import machine
 from engine.sources import Sources
@@ -203,3 +204,9 @@ def test_nodes_are_done_after_those_they_need() -> None:
         for node in job.nodes:
             assert set(node.needs) <= done
             done.add(node.key)
+
+
+def test_a_group_of_parameters_that_computes_something_else_now_gives_its_steps_new_keys() -> None:
+    plain, averaged = Train(epochs=2), Train(epochs=2, ema=Ema())
+    assert "revision" not in str(plain.key_material())
+    assert averaged.key_material()["ema"]["revision"] == Ema.revision > 1

@@ -147,6 +147,9 @@ def test_a_table_for_plain_terminals_is_ascii() -> None:
 
 def test_wide_letters_count_as_two_columns() -> None:
     assert tables.cell_width("模型") == 4
+    assert tables.cell_width("e\u0301 नमस्ते") == 6  # marks are drawn over the letter before
+    assert tables.cell_width("\u1112\u1161\u11ab") == 2  # a Korean syllable, taken apart as macOS does
+    assert tables.cell_width("a\u202eb") == 3  # what can't be shown is a blank
     assert tables.cell_width(tables.abbreviate("模型模型模型", 6)) <= 6
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
-from engine.presets import edits, shipped
+from engine.presets import edits, shipped, spec
 from engine.presets.addresses import value_at
 from engine.presets.edits import Edit
 from engine.presets.steps import Address
@@ -14,6 +14,8 @@ from tests.engine.presets.test_edits import QUICK
 from tui.lab.check import validate
 from tui.lab.document import Document
 from tui.lab.fields import SECTIONS, fields_of, problems_at, says
+from tui.lab.outline import items
+from tui.lab.review import sections
 
 SPARSITY = Address(1, "sparsity")
 
@@ -106,6 +108,32 @@ def test_a_problem_is_told_at_its_own_field_only(
     ]
     assert [place for place, _ in at] == [address]
     assert told in at[0][1]
+
+
+def test_a_search_is_shown_and_made_in_its_form(quickstart: Document) -> None:
+    said = {item.key: item for item in items(quickstart.root)}
+    assert said["search"].value == "off"
+    document = Document.open(shipped.find("search-quickstart"))
+    said = {item.key: item for item in items(document.root)}
+    assert said["search"].value == "smallest size.packed, 16 trials"
+    assert said["sweep"].label == "Sweep: nothing, the search chooses"
+    fields = {field.label: field for field in fields_of(document.root, "search")}
+    assert fields["within"].text == "accuracy: -2 points"
+    assert fields["smallest"].cycles and not fields["over"].cycles  # its steps would be lost by a key
+    named = {name for name, _ in sections(spec.read(shipped.find("search-quickstart")))}
+    assert "search" in named
+
+
+def test_a_sweep_of_many_values_does_not_hide_what_else_a_study_has(tmp_path: Path) -> None:
+    file = tmp_path / "many.yaml"
+    file.write_text(
+        "model: {name: resnet20}\ndata: {name: digits}\nsteps:\n- train: {}\n- prune.weights: {}\n"
+        "sweep: {prune.weights.sparsity: 0..0.99 by 0.01}\n"
+    )
+    values = [
+        value for _, entries in sections(spec.read(file)) for name, value, _ in entries if "spars" in name
+    ]
+    assert values == ["0, 0.01, 0.02, 0.03, 0.04, 0.05, …, 0.99 (100 values)"] * 2
 
 
 def test_undo_goes_back_to_the_start_and_redo_to_the_end(quickstart: Document) -> None:

@@ -153,5 +153,15 @@ async def test_trials_that_failed_for_other_reasons_say_for_which(tmp_path: Path
         assert text.count("The worker ran out of memory") == 1
         assert text.count("! failed (1)") == 3
         await pilot.press("f4")
-        await shows(pilot, "4 of 14 trials failed", "● local", "Trial (F5) tells all")
+        await shows(pilot, "4 of 14 trials failed", "● local", "all of it: trials 0, 3 in Trial (F5)")
         assert "no values yet" not in painted(app)
+
+
+async def test_of_a_study_without_a_pick_the_trial_that_failed_is_shown(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path).start()
+    study.trial(0)
+    study.fail(1, ERROR)
+    study.finish("failed")
+    app = Lab(None, tmp_path, "trial")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "trial 1 (0 to 13)", ERROR["title"])

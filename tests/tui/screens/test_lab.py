@@ -16,7 +16,7 @@ from engine.testing.folders import Study, finished
 from tests.tui.screens.test_screens import WAITS
 from tui.app import Lab
 from tui.lab.document import Document
-from tui.lab.fields import fields_of
+from tui.lab.fields import SECTIONS, fields_of
 from tui.screens.lab import LabScreen
 from tui.screens.lab_texts import TextView
 from tui.widgets.confirm import Notice, Prompt
@@ -80,7 +80,7 @@ def row_of(label: str) -> int:
 
 async def to_step(pilot: Pilot[None], number: int) -> None:
     """From the start into the form of a step, counted from 0."""
-    await pilot.press(*["down"] * (6 + number), "tab")
+    await pilot.press(*["down"] * (len(SECTIONS) + number), "tab")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -103,7 +103,7 @@ async def test_a_newcomer_sees_the_quickstart_and_which_key_runs_it(
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_form_fits_the_terminal(tmp_path: Path, size: tuple[int, int]) -> None:
     async with lab(tmp_path, size) as (screen, pilot):
-        for _ in range(12):
+        for _ in range(len(SECTIONS) + 6):
             for widget in screen.query("*"):
                 region = widget.region
                 assert region.right <= size[0]
@@ -160,7 +160,7 @@ async def test_arrows_choose_and_a_variant_shows_its_own_fields(tmp_path: Path) 
 async def test_steps_are_copied_moved_switched_off_removed_and_taken_back(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
         first = screen.document.plain
-        await pilot.press(*["down"] * 8, "c")
+        await pilot.press(*["down"] * (len(SECTIONS) + 2), "c")
         assert [step.kind for step in steps_of(screen.document.root)[0]] == [
             "train",
             "prune.weights",
@@ -177,7 +177,7 @@ async def test_steps_are_copied_moved_switched_off_removed_and_taken_back(tmp_pa
 
 async def test_a_step_is_added_from_the_list_of_all_kinds(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
-        await pilot.press(*["down"] * 7, "ctrl+g")
+        await pilot.press(*["down"] * (len(SECTIONS) + 1), "ctrl+g")
         await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
         await pilot.press(*"calib", "enter")
         await until(pilot, lambda: pilot.app.screen is screen)
@@ -233,7 +233,7 @@ async def test_what_is_set_is_saved_under_a_name_and_can_be_viewed(tmp_path: Pat
 
 async def test_leaving_or_opening_another_preset_does_not_lose_changes_silently(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
-        await pilot.press(*["down"] * 8, "d")
+        await pilot.press(*["down"] * (len(SECTIONS) + 2), "d")
         assert "not saved" in screen.before_quit()
         changed = screen.document.plain
         screen.open(shipped.find("local-vs-global"))

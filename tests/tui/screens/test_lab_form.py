@@ -18,7 +18,7 @@ from tests.tui.screens.test_lab import (
     to_step,
     until,
 )
-from tui.lab.fields import fields_of
+from tui.lab.fields import SECTIONS, fields_of
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Picker
@@ -125,6 +125,14 @@ async def test_a_list_of_choices_is_a_check_list_and_escape_changes_nothing(tmp_
             assert screen.document.plain["measure"]["latency"]["runtimes"] == runtimes
 
 
+async def test_a_sweep_in_the_outline_puts_the_form_on_its_parameter(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        form = screen.query_one(Form)
+        for key, label in (("end", "sparsity"), ("up", "scope"), ("down", "sparsity")):
+            await pilot.press(key)
+            await until(pilot, lambda label=label: form.field and form.field.label == label)
+
+
 async def test_letters_on_a_field_are_no_commands(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
         before = screen.document.plain
@@ -149,7 +157,7 @@ async def test_help_has_the_room_that_the_fields_leave_and_marks_what_is_cut(tmp
 
 async def test_the_keyboard_lives_when_the_form_s_step_is_taken_back(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
-        await pilot.press(*["down"] * 8, "ctrl+g")
+        await pilot.press(*["down"] * (len(SECTIONS) + 2), "ctrl+g")
         await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
         await pilot.press(*"calib", "enter")
         await until(pilot, lambda: pilot.app.screen is screen)

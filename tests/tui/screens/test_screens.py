@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from engine.studies.rundir import studies
 from engine.testing import folders as fabricate
 from tui.app import Lab
 from tui.screens.curves import CurvesScreen
@@ -161,6 +162,28 @@ async def test_a_running_study_is_not_deleted_but_asked_to_stop(tmp_path: Path) 
         await pilot.press("c", "y")
         await shows(pilot, "asked to stop")
         assert study.run.stop.exists()
+
+
+async def test_a_replay_is_asked_for_before_it_computes_everything_again(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path)
+    app = Lab(None, tmp_path, "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart-1", "14/14")
+        await pilot.press("p")
+        await shows(pilot, "Replay quickstart-1?", "Every step of 14 trials is computed again")
+        await pilot.press("enter")
+        await shows(pilot, "1 study")
+        assert [run.name for run in studies(tmp_path)] == ["quickstart-1"]
+
+
+async def test_that_a_terminal_is_too_small_is_said_as_long_as_it_is(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path)
+    app = Lab(None, tmp_path, "studies")
+    async with app.run_test(size=(60, 18)) as pilot:
+        await shows(pilot, "60×18 is too small")
+        await pilot.resize_terminal(120, 40)
+        await shows(pilot, "? help")
+        assert "too small" not in painted(app)
 
 
 async def test_a_lost_engine_is_shown_as_lost(tmp_path: Path) -> None:

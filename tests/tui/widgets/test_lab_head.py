@@ -9,7 +9,7 @@ from engine.presets import shipped
 from engine.presets.edits import put
 from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
-from engine.results.estimates import Estimate
+from engine.results.estimate import Estimate
 from engine.text.tables import cell_width
 from tests.tui.screens.test_lab import lab, seen, settled, shown, to_sparsity
 from tui.lab.document import Document

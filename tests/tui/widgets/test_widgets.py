@@ -93,6 +93,15 @@ ODD = [
 ]
 
 
+async def test_letters_that_join_the_one_before_are_drawn_with_it_and_take_no_column() -> None:
+    widget = Lines()
+    app = Host(widget)
+    async with app.run_test(size=(12, 3)):
+        widget.shown_lines = [[("re\u0301sume\u0301|", "")], [("नमस्ते|", "good")], [("模\u0301|\u202e|", "")]]
+        widget.redraw()
+        assert app.text() == ["re\u0301sume\u0301|     ", "नमस्ते|       ", "模\u0301| |       "]
+
+
 @pytest.mark.parametrize("figure", ODD)
 @pytest.mark.parametrize("size", [(80, 24), (21, 7), (5, 2), (1, 1)])
 async def test_a_plot_never_raises(figure: Figure, size: tuple[int, int]) -> None:

@@ -15,7 +15,8 @@ from engine.testing import folders as fabricate
 from tui.views import log
 from tui.work import watch
 from tui.work.messages import StudiesChanged, StudyChanged
-from tui.work.watch import Watcher, snapshot
+from tui.work.reading import snapshot
+from tui.work.watch import Watcher
 
 
 class Inbox:

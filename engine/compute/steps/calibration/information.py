@@ -17,7 +17,7 @@ from torch.nn import functional
 from engine.compute.context import Context
 from engine.compute.layers.passes import differentiable
 from engine.compute.numerics.seeds import generator
-from engine.compute.steps.calibration.activations import shuffled
+from engine.compute.steps.calibration.activations import images, shuffled
 from engine.compute.tasks import task_of
 from engine.compute.tasks.output import main_output
 
@@ -37,15 +37,18 @@ class Information:
 
     Attributes:
         channels: (outputs,): summed over positions, mean over images; in squared nats by the output's unit.
-        positions: (images, positions), float32 on the CPU: summed over channels, in the order of `images`.
+        positions: (images, positions), float32 on the CPU: summed over channels, in the order of `images`; None where
+            outputs do not lie image by image, as of sequences whose steps come first.
     """
 
     channels: Tensor
-    positions: Tensor
+    positions: Tensor | None
 
     @property
-    def weights(self) -> Tensor:
+    def weights(self) -> Tensor | None:
         """What each position of each image counts, 1 on average: FLOOR for all, the rest by their information."""
+        if self.positions is None:
+            return None
         mean = self.positions.mean()
         if not mean > 0:
             return torch.ones_like(self.positions)
@@ -62,7 +65,7 @@ def information(
     """
     outputs: dict[str, Tensor] = {}
     channels: dict[str, Tensor] = {}
-    positions: dict[str, list[Tensor]] = {name: [] for name in layers}
+    positions: dict[str, list[Tensor]] = {}
     chance = generator(context.seed, "information", context.position)
     order = shuffled(context, purpose)[:count]
     batch = context.at_once(model, BATCH, kept=True)
@@ -76,6 +79,7 @@ def information(
         return hook
 
     model.eval()
+    apart = by_image(model, layers, next(images(context, 2, purpose)))
     with ExitStack() as hooks, differentiable(model):
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(keep(name)).remove)
@@ -93,8 +97,23 @@ def information(
             for name, squares in found.items():  # (images, positions, channels)
                 own = squares.double().sum((0, 1)) / len(order)
                 channels[name] = channels[name] + own if name in channels else own
-                positions[name].append(squares.sum(2).cpu())
-    return {name: Information(channels[name], torch.cat(positions[name])) for name in layers}
+                if name in apart:
+                    positions.setdefault(name, []).append(squares.sum(2).cpu())
+    return {
+        name: Information(channels[name], torch.cat(positions[name]) if name in positions else None)
+        for name in layers
+    }
+
+
+def by_image(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) -> set[str]:
+    """Those of `layers` whose outputs lie image by image: twice as many rows for both of `pixels` (2, C, H, W)."""
+    rows: dict[str, list[int]] = {name: [] for name in layers}
+    with ExitStack() as hooks, torch.no_grad():
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_hook(lambda *of, n=name: rows[n].append(len(of[2]))).remove)
+        for some in (pixels, pixels[:1]):
+            model(some)
+    return {name for name, (both, one) in rows.items() if both == 2 * one}
 
 
 def _rows(layer: nn.Module, output: Tensor) -> Tensor:

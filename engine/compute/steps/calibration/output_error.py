@@ -96,7 +96,9 @@ class OutputErrors:
         if informed and context.data.task == "classification":
             as_it_was = {name: original.get_submodule(name) for name in self.order}
             told = information(original, as_it_was, context, count, "refit")
-            self._weights = {name: of.weights for name, of in told.items()}
+            self._weights = {
+                name: weights for name, of in told.items() if (weights := of.weights) is not None
+            }
         self._passes = passes(model, original, self.order, context, count)
 
     def __enter__(self) -> Self:

@@ -48,7 +48,7 @@ def chains(model: nn.Module, example: Tensor) -> list[Chain]:
     BatchNorm, operations without weights and one consumer. Whether these operations work on each channel alone is
     then tried out: channels exchanged before them must come out exchanged behind them.
     """
-    plain = folded(model).cpu().float().eval().requires_grad_(True)
+    plain = folded(model).cpu().eval().requires_grad_(True)
     example = example.cpu()
     candidates = [chain for chain in _candidates(plain, example) if chain is not None]
     with all_outputs(plain, example[:1]) as several:

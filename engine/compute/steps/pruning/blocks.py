@@ -11,10 +11,13 @@ from engine.compute.context import Context, to_device
 from engine.compute.layers.dropped import Dropped
 from engine.compute.layers.select import replace
 from engine.compute.measures.counts import count
+from engine.compute.memory import lacks_memory
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
+from engine.compute.models.layout import FAILURES
 from engine.compute.steps.calibration.activations import images, largest_batch
 from engine.compute.steps.calibration.step import recalibrate
+from engine.compute.steps.calibration.understood import Reasons, tell
 from engine.compute.steps.pruning.stand_ins import stand_ins
 from engine.compute.tasks.output import main_output
 from engine.errors import SecateurError
@@ -44,18 +47,25 @@ def prune_blocks(model: nn.Module, params: PruneBlocks, context: Context) -> nn.
     shape = (arch.channels, *arch.size)
     before = left = count(model, shape).macs
     lost, dropped = 0.0, list[dict[str, Any]]()
+    needed: Reasons = {}
     while not _enough(params, before / left, len(dropped)):
         blocks = _blocks(model, batches, params.keep)
         saved = _saved(model, shape, blocks)
-        blocks = {name: block for name, block in blocks.items() if saved[name]}
+        blocks = {name: block for name, block in blocks.items() if saved[name] and name not in needed}
         losses = {}
         for name, block in blocks.items():
             context.progress(
                 _done(params, before / left, len(dropped)), f"without {name} ({len(dropped)} dropped)"
             )
-            with _without(model, name, block):
-                losses[name] = _divergence(wanted, _log_probabilities(model, batches))
+            try:
+                with _without(model, name, block):
+                    losses[name] = _divergence(wanted, _log_probabilities(model, batches))
+            except FAILURES as error:  # of the network's code, that asks the block what it is
+                if lacks_memory(error):
+                    raise
+                needed[name] = f"nothing can take its place: {error}"
         if not losses:
+            tell(needed, params.kind, context)
             raise _out_of_reach(params, before / left, len(dropped))
         gained = saved if params.speedup is not None else dict.fromkeys(blocks, 1)
         # Of two that are as good, such as one in the other, the smaller.
@@ -64,6 +74,7 @@ def prune_blocks(model: nn.Module, params: PruneBlocks, context: Context) -> nn.
         drop(model, name, blocks[name])
         left = count(model, shape).macs
         dropped.append({"layer": name, "macs": saved[name], "divergence": lost})
+    tell(needed, params.kind, context)
     _tell(dropped, before / left, params, context)
     context.scored = None
     if params.calibrate:

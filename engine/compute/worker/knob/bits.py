@@ -19,8 +19,6 @@ ORDER = (4, 3, 2, 6, 5, 8, 7)
 """In which grids are fitted while nothing is asked: first those that most will look at."""
 PIECE = 1 << 17
 """Weights whose grids are fitted at once, in a tenth of a second."""
-HEADER = 40.0
-"""Bytes that a grid takes in a packed file's header, about."""
 
 
 class Bits:
@@ -99,13 +97,5 @@ class Bits:
     def _kept(self, name: str, bits: int, weight: Tensor) -> Stored:
         """How the layer would be stored: as codes, where that is smaller."""
         if (name, bits) not in self._stored:
-            step, low = self._grid(name, bits)
-            codes = Grid(GridForm(bits), step, low).codes(weight)
-            as_floats = stored(weight)
-            if codes is not None:
-                of_codes = stored(codes)
-                beside = of_codes.beside + stored(step).bytes() + HEADER
-                as_codes = Stored(of_codes.elements, of_codes.nonzero, max(of_codes.bits, 1.0), beside)
-                as_floats = min(as_floats, as_codes, key=Stored.bytes)
-            self._stored[name, bits] = as_floats
+            self._stored[name, bits] = stored(weight, Grid(GridForm(bits), *self._grid(name, bits)))
         return self._stored[name, bits]

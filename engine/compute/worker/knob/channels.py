@@ -15,7 +15,7 @@ from engine.compute.steps.channels.cost import Predictor
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.step import prepared
 from engine.compute.worker.knob.dials import Setting, as_step, rewritten
-from engine.compute.worker.knob.held import Held
+from engine.compute.worker.knob.held import Held, file_of
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.studies.knob import Costs, Technique
@@ -79,7 +79,7 @@ class Channels:
         model = copy.deepcopy(self._model)
         shrink(model, self._groups, gone)
         model = to_device(fold_(model), held.context.device).eval()
-        tensors = model.state_dict()
+        tensors = file_of(model)
         macs = round(self._cost.macs(left))
         dense = base.effective_macs == base.macs
         return Setting(

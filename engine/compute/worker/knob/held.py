@@ -16,10 +16,12 @@ from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.latency.network_times import NetworkTimes
+from engine.compute.layers.grids import grids
 from engine.compute.layers.masks import folded
 from engine.compute.layers.select import PRUNABLE, leaf_of, prunable_layers, weight_of
 from engine.compute.measures import estimate
 from engine.compute.measures.counts import Counts, count
+from engine.compute.measures.sizes import distinct
 from engine.compute.models import checkpoint
 from engine.compute.numerics.aligned import read_tensors
 from engine.compute.steps.apply import prepare
@@ -34,6 +36,7 @@ from engine.results.sensitivity import of_trial
 from engine.store.files import read_json
 from engine.store.workspace import fingerprints
 from engine.studies.knob import Baseline, Costs
+from engine.studies.roots import begun_with
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.studies.state import load as read_state
@@ -94,7 +97,7 @@ class Held:
     @cached_property
     def tensors(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
         """Type and shape of what a file of `plain` holds, by name."""
-        return {name: (t.dtype, tuple(t.shape)) for name, t in self.plain.state_dict().items()}
+        return {name: (t.dtype, tuple(t.shape)) for name, t in file_of(self.plain).items()}
 
     @cached_property
     def predicted(self) -> Predicted | None:
@@ -154,6 +157,7 @@ def hold(run: RunDir, index: int) -> Held:
     data = load(
         settings.data,
         datasets.locate(settings.data, run.workspace),
+        fingerprint=begun_with(read_json(run.data), settings.data),
         cache=fingerprints(run.workspace),
         budget=budget(),
     )
@@ -163,7 +167,6 @@ def hold(run: RunDir, index: int) -> Held:
             f"{data.name} is for {data.task}.",
             "Sweep its parameters instead.",
         )
-    _check_data(run, data)
     predictions = read_tensors(folder / PREDICTIONS)["validation"]
     device = torch.device("cpu")
     position = sum(step.kind != "model" for step in trial.steps)
@@ -192,18 +195,14 @@ def held(
     prepare(model, PruneWeights(), context)
     plain = to_device(folded(model), context.device).eval()
     counts = count(model, (context.data.channels, *context.data.size))
-    stored = {name: estimate.stored(tensor) for name, tensor in plain.state_dict().items()}
+    own = grids(model)
+    stored = {name: estimate.stored(tensor, own.get(name)) for name, tensor in file_of(plain).items()}
     return Held(model, plain, context, right, counts, stored, row, kinds, times)
 
 
-def _check_data(run: RunDir, data: Dataset) -> None:
-    known = read_json(run.data)
-    if isinstance(known, dict) and known and data.fingerprint not in known.values():
-        raise SecateurError(
-            f"The data of study {run.name} are not those that it began with",
-            f"{data.name}: files were changed since; what the model did before can't be compared.",
-            "Run the preset as a new study.",
-        )
+def file_of(plain: nn.Module) -> dict[str, Tensor]:
+    """What a file of a network without overlays holds: weights that several layers share once."""
+    return distinct(plain.state_dict())[0]
 
 
 def _place(row: dict[str, Any]) -> str:

@@ -119,6 +119,10 @@ def other_channels(channels, classes, size):
     return Net(channels + 2, classes, "plain")
 
 
+def mish(channels, classes, size):
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.Mish(), nn.Flatten(), nn.Linear(144, classes))
+
+
 class Listed(Net):
     def __init__(self, channels, classes):
         super().__init__(channels, classes, "plain")
@@ -279,3 +283,10 @@ def test_layers_that_steps_name_are_there(tried: Try, layers: list[Any], said: s
     with pytest.raises(SecateurError) as refused:
         tried(layers=layers)
     assert said in str(refused.value)
+
+
+def test_what_has_no_fake_quantization_is_refused_before_it_is_trained(tried: Try) -> None:
+    with pytest.raises(SecateurError, match="Mish cannot be trained with fake quantization"):
+        tried("mish", onnx="trained")
+    assert tried("mish", onnx="must")
+    assert tried(onnx="trained")

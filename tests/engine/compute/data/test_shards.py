@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import tarfile
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.compute.data import Dataset, Split, load
+from engine.compute.data.shards import Members, read_shards
 from engine.datasets import fingerprint, locate
 from engine.errors import SecateurError
 from engine.params.preset import Data
@@ -171,3 +173,50 @@ def test_an_index_that_nobody_has_used_for_long_goes_when_another_is_made(tmp_pa
     shard(tmp_path / "all.tar", samples(31))
     read(tmp_path)
     assert not kept.exists() and len(list((tmp_path / "cache").glob("*.npz"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "reason"),
+    [
+        ({"0.json": {"label": None}, "1.json": {"label": 1}}, "", "null, not a name or a whole number"),
+        ({"0.json": {"label": [0, 1]}, "1.json": {"label": 1}}, "", "not a name or a whole number"),
+        ({"0.json": {"cls": True}, "1.json": {"cls": False}}, "", "true, not a name or a whole number"),
+        ({"0.cls": -1, "1.cls": 0, "2.cls": 1}, "", "0 is the first class"),
+        ({"0.cls": 1, "1.cls": 2}, "1\n2\n0\n", "read in two ways|the place of another one"),
+    ],
+)
+def test_labels_that_mean_no_class_or_two_are_refused(
+    tmp_path: Path, labels: dict[str, Any], names: str, reason: str
+) -> None:
+    members = []
+    for name, label in labels.items():
+        members += [(f"{name.partition('.')[0]}.png", png(1)), (name, json.dumps(label).encode())]
+    shard(tmp_path / "train-000000.tar", members)
+    if names:
+        (tmp_path / "classes.txt").write_text(names)
+    with pytest.raises(SecateurError) as refused:
+        read(tmp_path)
+    assert re.search(reason, f"{refused.value.title} {refused.value.detail}")
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["a.mask.png", "a.png"], "a.png"),
+        (["a.npy", "a.png"], "a.png"),
+        (["a.image.png"], "a.image.png"),
+        (["a.npy"], "a.npy"),
+        (["a.left.png", "a.right.png"], None),
+        (["a.jpg", "a.png"], None),
+    ],
+)
+def test_of_several_pictures_of_one_name_the_plain_one_is_the_image(
+    tmp_path: Path, names: list[str], taken: str | None
+) -> None:
+    shard(tmp_path / "a.tar", [*((name, png(1)) for name in names), ("a.cls", b"0")])
+    if taken is None:
+        with pytest.raises(SecateurError, match="several images"):
+            read_shards([tmp_path / "a.tar"], None)
+    else:
+        (index,) = read_shards([tmp_path / "a.tar"], None)
+        assert Members([tmp_path / "a.tar"], [index]).place(0).endswith(f":{taken}")

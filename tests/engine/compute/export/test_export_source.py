@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.compute.data import Dataset
+from engine.compute.export import lengths, program
+from engine.compute.export.by_operators import by_operators
 from engine.compute.export.formats import Written, write_model
 from engine.compute.export.source import deviation, generate
 from engine.compute.export.verify import batches, run_alone
@@ -22,6 +24,7 @@ from tests.engine.compute.export.export_help import FICKLE, colour_digits
 OWN = '''
 import torch
 from torch import nn
+from flattening import flat
 from torchvision.models import SwinTransformer, VisionTransformer
 
 def vit(classes):
@@ -48,6 +51,20 @@ class Hostile(nn.Module):
 def hostile(channels, classes):
     return Hostile(channels, classes)
 
+class Counting(nn.Module):
+    """len() of a tensor, by itself and in a function of another file."""
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(channels, 8, 3, 4), nn.Linear(8, classes)
+        self.token = nn.Parameter(torch.ones(1, 8))
+
+    def forward(self, x):
+        x = self.conv(x).reshape(len(x), 8, -1).mean(2)
+        return self.fc(flat(x) + self.token.expand(len(x), -1)) / len([1, 2])
+
+def counting(channels, classes):
+    return Counting(channels, classes)
+
 def plain(channels, classes):
     """A list of layers is all of the network."""
     inner = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
@@ -64,6 +81,7 @@ def data() -> Dataset:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("own") / "nets.py"
     file.write_text(OWN + FICKLE)
+    file.with_name("flattening.py").write_text("def flat(x):\n    return x.reshape(len(x), -1)\n")
     return file
 
 
@@ -108,6 +126,7 @@ def expected(model: nn.Module, data: Dataset) -> Tensor:
         ("swin", False),
         ("hostile", True),
         ("plain", True),
+        ("counting", True),
     ],
 )
 def test_it_gives_the_same_bits_without_this_project_or_torchvision(
@@ -120,6 +139,15 @@ def test_it_gives_the_same_bits_without_this_project_or_torchvision(
     assert deviation(outputs_alone(folder, data), expected(model, data)) == 0.0
     assert not list(tmp_path.rglob("pwned"))
     assert "torchvision" not in (folder / "load.py").read_text()
+
+
+def test_the_number_of_images_is_asked_in_any_way(own: Path, tmp_path: Path) -> None:
+    model, images = network(f"{own}:counting"), torch.rand(4, 3, 32, 32)
+    assert "expand" in by_operators(model, images[:3])
+    program.write(model, (3, 32, 32), tmp_path / "model.pt2")
+    again = torch.export.load(tmp_path / "model.pt2").module()
+    assert deviation(again(images), model(images)) < 1e-5
+    assert len is lengths._python_len and type(len([1])) is int
 
 
 def test_masks_are_folded_and_the_folder_is_a_checkpoint_too(data: Dataset, tmp_path: Path) -> None:

@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import nn
 
+from engine import datasets
 from engine.compute import usercode
-from engine.compute.layers.masks import set_mask
+from engine.compute.layers.masks import folded, set_mask
 from engine.compute.measures.counts import count
-from engine.compute.measures.sizes import sizes
 from engine.compute.models import checkpoint, tensors
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.int8 import torch_part
 from engine.compute.models.keepable import assert_keepable, copied
+from engine.compute.models.sizes import of_model
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.stopping import Stopping
@@ -26,16 +27,19 @@ from engine.compute.worker import steps
 from engine.errors import SecateurError
 from engine.params import (
     ClusterFilters,
+    ClusterKernels,
     ClusterWeights,
     Factorize,
     Finetune,
     PruneWeights,
     QuantizeHalf,
+    QuantizeWeights,
     Step,
 )
 from engine.params.clustering import Shared
 from engine.params.factorization import Energy
 from engine.params.preset import Model
+from engine.params.quantize_weights import Nearest
 from engine.presets import spec
 from engine.runner.executors.choose import machine
 from engine.sources import collect
@@ -136,7 +140,10 @@ data: {{name: digits, limit: 100}}
 steps:{TRAINED}{pipeline}
 """
     read = spec.parse(text, "p", ())
-    return make(read, {data_id(trial): "digits" for trial in read.trials}, machine(read.settings))
+    data = read.settings.data
+    known = datasets.fingerprint(data, datasets.locate(data, HERE.parent), None)
+    assert known is not None
+    return make(read, {data_id(trial): known for trial in read.trials}, machine(read.settings))
 
 
 def computed(planned: Plan, folder: Path, cuts: Sequence[int]) -> dict[str, str]:
@@ -181,6 +188,25 @@ def test_a_frozen_layer_that_is_skipped_is_what_it_was_after_every_step(tmp_path
         assert torch.equal(after.get_parameter("a.weight"), before)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        PruneWeights(sparsity=0.5),
+        ClusterWeights(centroids=4),
+        ClusterKernels(entries=4, restarts=1, calibrate=False),
+        QuantizeWeights(rounding=Nearest(), calibrate=False),
+    ],
+    ids=["prune.weights", "cluster.weights", "cluster.kernels", "quantize.weights"],
+)
+@pytest.mark.parametrize("name", ["frozen", "tied"])
+def test_a_network_whose_overlays_became_plain_is_kept_too(name: str, step: Step, tmp_path: Path) -> None:
+    """That is what is exported: `save` compares what loads back."""
+    model = network(name)
+    model.get_submodule("a").requires_grad_(False)
+    model = folded(apply(step, model, context_for()).eval())
+    assert set(tensors.frozen(checkpoint.save(model, tmp_path))) == {"a.weight", "a.bias"}
+
+
 def test_tied_weights_stay_one_and_count_once(tmp_path: Path) -> None:
     model = network("tied").eval()
     set_mask(model.get_submodule("a"), torch.rand(8, 1, 3, 3) > 0.5)
@@ -191,7 +217,8 @@ def test_tied_weights_stay_one_and_count_once(tmp_path: Path) -> None:
     own = sum(parameter.numel() for parameter in model.parameters())
     assert count(again, (1, 8, 8)).parameters == own
     whole = sum(t.numel() * t.element_size() for t in model.state_dict().values())
-    assert sizes(checkpoint.folded_state(again))["plain"] < whole
+    for layout in (torch.contiguous_format, torch.channels_last):
+        assert of_model(again.to(memory_format=layout))["plain"] < whole
 
 
 @pytest.mark.parametrize(

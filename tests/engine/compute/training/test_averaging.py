@@ -78,4 +78,4 @@ def test_what_is_scored_and_kept_is_the_average() -> None:
 
 def test_a_preset_without_it_has_the_key_that_it_had() -> None:
     assert not {"ema", "mosaic"} & Train().key_material().keys()
-    assert Train(ema=Ema()).key_material()["ema"] == {"decay": 0.9999, "ramp": 2000}
+    assert Train(ema=Ema()).key_material()["ema"] == {"decay": 0.9999, "ramp": 2000, "revision": Ema.revision}

@@ -182,3 +182,56 @@ def test_a_stale_cache_is_never_run(tmp_path: Path) -> None:
     helper.write_text("W = 2\n")
     os.utime(helper, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert function(net)() == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("def build():\n    return open('a.txt').read()", False),
+        ("def build(path='a'):\n    return open(path + '.txt').read()", True),
+        (
+            "import os\nX = [open(name).read() for name in os.listdir() if name.endswith('xt')]\ndef build(): pass",
+            True,
+        ),
+        (
+            "import json, torch\ndef build(n='made'):\n    open(n, 'w').close()\n    return open(n).read()",
+            False,
+        ),
+        ("def build(n='.hid'):\n    return open(n + 'den').read()", False),
+        ("READS = ['a.txt']\ndef build(path='a'):\n    return open(path + '.txt').read()", False),
+    ],
+)
+def test_what_a_network_reads_without_naming_it_is_refused_where_it_is_tried(
+    tmp_path: Path, text: str, refused: bool
+) -> None:
+    for name in ("a.txt", ".hidden"):
+        file(tmp_path / name, "x")
+    net = file(tmp_path / "net.py", text)
+    usercode.use(collect([f"{net}:build"], tmp_path))
+
+    def tried() -> None:
+        with usercode.watched():
+            function(net)()
+
+    if refused:
+        with pytest.raises(SecateurError, match="does not name") as caught:
+            tried()
+        assert "a.txt" in caught.value.remedy
+    else:
+        tried()
+    function(net)()
+
+
+def test_environment_variables_are_those_that_the_study_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = file(
+        tmp_path / "net.py", "import os\ndef build():\n    return os.environ.get('ACT'), os.getenv('MORE')"
+    )
+    monkeypatch.setenv("ACT", "gelu")
+    monkeypatch.delenv("MORE", raising=False)
+    sources = collect([f"{net}:build"], tmp_path)
+    monkeypatch.setenv("ACT", "relu")
+    monkeypatch.setenv("MORE", "1")
+    usercode.use(sources)
+    assert function(net)() == ("gelu", None)

@@ -27,6 +27,7 @@ from engine.compute.worker.knob.scoring import Scoring, paired
 from engine.compute.worker.knob.weights import Weights
 from engine.params import STEPS
 from engine.params.pruning import PruneWeights
+from engine.params.quantize_weights import QuantizeWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Train
 from tests.engine.compute.compute_help import context_for, small_model
@@ -96,6 +97,19 @@ def test_a_setting_is_what_its_steps_make(
     sizes = of_model(expected)
     assert setting.costs.size_plain == sizes["plain"]
     assert setting.costs.size_packed == pytest.approx(sizes["packed"], rel=SIZES)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.6])
+def test_the_size_of_rounded_weights_is_that_of_their_codes(
+    trained: Callable[[], nn.Module], value: float
+) -> None:
+    def model() -> nn.Module:
+        return apply(QuantizeWeights.model_validate({"bits": 4, "rounding": "nearest"}), trained(), at(0))
+
+    of, scoring = knob(model())
+    setting = Weights(of).set(value)
+    expected = as_its_steps(model(), setting.steps, scoring) if setting.steps else model()
+    assert setting.costs.size_packed == pytest.approx(of_model(expected)["packed"], rel=SIZES)
 
 
 def test_what_is_worked_out_ahead_changes_nothing(trained: Callable[[], nn.Module]) -> None:

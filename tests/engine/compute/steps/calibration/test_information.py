@@ -24,6 +24,27 @@ def test_information_of_logits_is_that_of_a_categorical_distribution() -> None:
     torch.testing.assert_close(told.channels.float(), expected, rtol=0.3, atol=0.01)
 
 
+class StepsFirst(nn.Module):
+    """Rows of an image as a sequence, whose steps come before the images, as torch's attention takes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.fc = nn.Linear(8, 6), nn.Linear(6, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.fc(self.rows(x[:, 0].transpose(0, 1)).relu().mean(0))
+        return out
+
+
+def test_what_lies_step_by_step_is_not_told_image_by_image() -> None:
+    model = StepsFirst()
+    layers = {"rows": model.rows, "fc": model.fc}
+    told = information(model, layers, context_for(), 100, "refit")
+    assert told["rows"].positions is None and told["rows"].weights is None
+    assert told["fc"].positions is not None and told["fc"].positions.shape == (100, 1)
+    assert told["rows"].channels.shape == (6,)
+
+
 def test_no_label_has_a_part() -> None:
     data = digits()
     wrong = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))

@@ -121,6 +121,23 @@ def test_a_chain_is_what_works_on_each_channel_alone_whatever_it_is_called() -> 
     ]
 
 
+def test_chains_of_a_network_that_computes_in_doubles_are_the_same() -> None:
+    class Doubles(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = small_model().double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.inner(x.double())
+            return out
+
+    images = torch.rand(2, *SHAPE)
+    names = [chain.producer for chain in chains(small_model(), images)]
+    assert [chain.producer for chain in chains(Doubles().eval(), images)] == [
+        f"inner.{name}" for name in names
+    ]
+
+
 def test_grouped_convolutions_are_no_chains() -> None:
     model = network("torchvision/mobilenet_v2")
     for chain in chains(model, torch.rand(2, 3, 32, 32)):

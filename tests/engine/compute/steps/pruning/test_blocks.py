@@ -12,13 +12,14 @@ from engine.compute.data import Split
 from engine.compute.layers.dropped import Dropped
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
-from engine.compute.models.architecture import architecture
+from engine.compute.models.architecture import Architecture, architecture, attached
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.pruning.blocks import drop, prune_blocks
 from engine.compute.steps.pruning.stand_ins import stand_ins
 from engine.errors import SecateurError
 from engine.params import PruneBlocks
+from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, digits, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 from tests.engine.compute.steps.channels.channels_help import ready
@@ -86,6 +87,31 @@ def test_a_speedup_is_reached_and_blocks_to_keep_stay() -> None:
     model = prune_blocks(small_model(depth=20), PruneBlocks(speedup=1.3, keep=kept), context_for())
     assert before / count(model, SHAPE).macs >= 1.3
     assert not any(isinstance(model.get_submodule(name), Dropped) for name in kept)
+
+
+class Encoder(nn.Module):
+    """torch's own, which asks its first layer whether images come first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder, self.fc = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc(self.encoder(x[:, 0]).mean(1))
+        return out
+
+
+def test_a_block_that_the_network_reads_from_stays() -> None:
+    events: list[ev.Event] = []
+    model = attached(Encoder(), Architecture("encoder.py:build", 1, 10, (8, 8)))
+    prune_blocks(model, PruneBlocks(count=1), context_for(events=events))
+    told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
+    assert (
+        "Left alone by prune.blocks: encoder (nothing can take its place" in told
+        or "encoder.layers.0 (" in told
+    )
+    assert isinstance(model.get_submodule("encoder.layers.1"), Dropped)
 
 
 def test_what_can_not_be_is_refused() -> None:

@@ -1,0 +1,84 @@
+"""Points that need not be tried: milder in all than one that already has too much of what is limited or to be least.
+
+Training changes no amount, so what a candidate of the lowest rung came to holds for all that are milder than it. Of a
+space where most is too mild to come among the best, as with two techniques of which one may be off, what is left to try
+is a small part.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from engine.presets import limits
+from engine.presets.space import ENABLED, Dimension, Space
+from engine.search.history import Candidate
+from engine.search.ranking import Ranking
+from engine.search.task import Task
+
+HARSHER: dict[tuple[str, ...], int] = {
+    ("speedup",): 1,
+    ("compression",): 1,
+    ("sparsity",): 1,
+    ("ratio",): 1,
+    ("rank", "ratio"): 1,
+    ("bits",): -1,
+    ("centroids",): -1,
+}
+"""Parameters that say how far a step goes: the sign of the way in which amounts fall."""
+SLACK = 1.05
+"""How many times the most that it may have a milder point's neighbour has: files are not in order to the byte."""
+
+
+def outdone(task: Task, known: Sequence[Candidate], rank: Ranking) -> Callable[[Mapping[str, Any]], bool]:
+    """Says of a point whether some amount of it is sure to be too large."""
+    too_large = [
+        (one.point, measure)
+        for one in known
+        if (outcome := one.last) is not None
+        for measure, most in _bounds(task, known, rank).items()
+        if outcome.amounts[measure][0] > SLACK * most
+    ]
+    return lambda point: any(
+        milder(task.space, point, other, switches=not measure.startswith("latency."))
+        for other, measure in too_large
+    )
+
+
+def _bounds(task: Task, known: Sequence[Candidate], rank: Ranking) -> dict[str, float]:
+    """The most of each amount that a candidate may have to come among the best."""
+    found = {}
+    baselines = next((one.last.amounts for one in known if one.last is not None), {})
+    for limit in limits.amounts(task.limits):
+        most = limit.bound(baselines[limit.measure][1]) if limit.measure in baselines else None
+        found[limit.measure] = math.inf if most is None else most
+    if task.goal in task.names:
+        least = rank.bound(known, task.search.finalists)
+        found[task.goal] = min(least, found.get(task.goal, math.inf))
+    return found
+
+
+def milder(
+    space: Space, point: Mapping[str, Any], other: Mapping[str, Any], *, switches: bool = True
+) -> bool:
+    """Whether a point compresses no more than another in anything, and so has no less of any amount.
+
+    `switches`: whether a technique that is off counts as milder: a file of fewer bits is smaller, but not surely
+    faster.
+    What says nothing of how far a step goes has to be equal; of trainings nothing counts.
+    """
+    on, others = (dict(zip(space.names, space.enabled(one), strict=True)) for one in (point, other))
+    for name in space.techniques:
+        more, differs = on[name] and not others[name], on[name] != others[name]
+        if more or (differs and not switches):
+            return False
+    return all(
+        _no_harsher(one, point[one.path], other[one.path])
+        for one in space.dimensions
+        if one.field != (ENABLED,) and space.names[one.step] in space.techniques and on[space.names[one.step]]
+    )
+
+
+def _no_harsher(dimension: Dimension, value: Any, other: Any) -> bool:
+    sign = HARSHER.get(dimension.field, 0)
+    numbers = isinstance(value, int | float) and isinstance(other, int | float)
+    return bool(value == other or (sign and numbers and sign * (value - other) <= 0))

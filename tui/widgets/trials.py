@@ -1,0 +1,115 @@
+"""A study's trials as the rows of a table, and its curve."""
+
+from collections.abc import Mapping, Sequence
+
+from engine.errors import SecateurError
+from engine.measures.table import measure, measure_text
+from engine.params.preset import Plot as PlotParams
+from engine.plotting.figure import Figure
+from engine.results import latency_targets, pick
+from engine.results.failures import reasons_of
+from engine.results.summary import path_values, quality_name
+from engine.studies.state import StudyState, TrialState
+from engine.studies.status import OPEN
+from engine.text import numbers
+from tui.widgets.table import Cell, Column, Row
+
+RESULTS = ("sparsity", "nonzero_parameters")
+"""What the list of trials shows beside their quality, where there is room for more than the parameters."""
+
+
+def listed(state: StudyState, picked: TrialState | None) -> tuple[list[Row], list[Column]]:
+    """The trials as rows, the picked one marked, and the columns that they have."""
+    from engine.charts.lines import parameter_names
+
+    names = parameter_names(state)
+    known = state.status in OPEN or any(trial.results for trial in state.trials)
+    results = (quality_name(state), *RESULTS) if known else ()
+    why = {i: n for n, reason in enumerate(reasons_of(state.trials), 1) for i in reason.trials}
+    why = why if len(set(why.values())) > 1 else {}
+    ends = path_values(state, names)
+    rows = [
+        row(state, trial, ends, results, why.get(trial.index, 0), trial is picked) for trial in state.trials
+    ]
+    return rows, columns(names, results)
+
+
+def figure_of(state: StudyState | None, plot: PlotParams | None, picks: Sequence[TrialState] = ()) -> Figure:
+    """The chart of a study as its preset wants it, as far as it has results."""
+    if state is None:
+        return Figure()
+    from engine.charts import trials
+
+    wanted = trials.default_plot(state, plot)
+    if wanted is None:
+        return Figure()
+    try:
+        return trials.figure([state], wanted.x, wanted.y, wanted.by, scale=wanted.scale, picks=picks)
+    except SecateurError:
+        # What the preset plots is not measured yet.
+        return Figure()
+
+
+def columns(names: Sequence[str], results: Sequence[str]) -> list[Column]:
+    """The columns of the list of trials: how it stands and what came of it before what it was made from."""
+    swept = [Column(short(name, names), widest=14, rank=place) for place, name in enumerate(names, 1)]
+    measured = [
+        Column(measure(name).short or name, "right", rank=len(names) + place if place else 0)
+        for place, name in enumerate(results)
+    ]
+    return [Column("#", "right"), Column("state", widest=30), *measured, *swept]
+
+
+def short(name: str, names: Sequence[str]) -> str:
+    """A parameter's last word, if no other has it too."""
+    last = name.rpartition(".")[2]
+    return name if sum(other.rpartition(".")[2] == last for other in names) > 1 else last
+
+
+def row(
+    state: StudyState,
+    trial: TrialState,
+    ends: Mapping[str, Mapping[str, str]],
+    results: Sequence[str],
+    reason: int = 0,
+    picked: bool = False,
+) -> Row:
+    """A trial's line; `reason` is the number of that for which it failed, where there are several.
+
+    `ends` has the parameters to show, each with how its paths are (`engine.results.summary.path_values`).
+    """
+    known = trial.results
+    values: list[Cell] = [measure_text(name, known[name]) if name in known else "" for name in results]
+    swept: list[Cell] = [
+        paths.get(str(value := trial.parameters.get(name)), shown(value)) for name, paths in ends.items()
+    ]
+    number: Cell = (f"{pick.MARK}{trial.index}", "good") if picked else str(trial.index)
+    return Row(str(trial.index), (number, state_cell(state, trial, reason), *values, *swept))
+
+
+def state_cell(state: StudyState, trial: TrialState, reason: int = 0) -> Cell:
+    """A trial's state: what it is doing, or that it waits for its turn after steps it shares with others."""
+    match standing := state.standing(trial):
+        case "running" if any(step.status == "running" for step in trial.chain):
+            return f"» {trial.progress * 100:.0f} %", "accent"
+        case "running":
+            return f"· {trial.progress * 100:.0f} % waits", "muted"
+        case "waiting":
+            return "· waits", "muted"
+        case "scored":
+            return "+ scored, latency " + ("to come" if state.status in OPEN else "missing"), "good"
+        case "done":
+            missed = latency_targets.remarks(trial)
+            return (f"+ done, {missed[0]['remark']}", "warn") if missed else ("+ done", "good")
+        case "unfinished" | "not run":
+            return f"· {standing}", "muted"
+        case "failed":
+            return f"! failed ({reason})" if reason else "! failed", "bad"
+
+
+def shown(value: object) -> str:
+    return (
+        numbers.number(value)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else str(value)
+    )
