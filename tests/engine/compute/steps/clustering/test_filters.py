@@ -125,14 +125,14 @@ def test_chains_of_a_network_that_computes_in_doubles_are_the_same() -> None:
     class Doubles(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = small_model().double()
+            self.inner = small_model(depth=20).double()
 
         def forward(self, x: Tensor) -> Tensor:
             out: Tensor = self.inner(x.double())
             return out
 
     images = torch.rand(2, *SHAPE)
-    names = [chain.producer for chain in chains(small_model(), images)]
+    names = [chain.producer for chain in chains(small_model(depth=20), images)]
     assert [chain.producer for chain in chains(Doubles().eval(), images)] == [
         f"inner.{name}" for name in names
     ]
