@@ -39,6 +39,11 @@ def small_model(seed: int = 0, width: int = 8, depth: int = 8) -> CifarResNet:
     return model
 
 
+def deep_model(seed: int = 0, width: int = 8) -> CifarResNet:
+    """A ResNet20, with three blocks in each stage, for what is told of several."""
+    return small_model(seed, width, 20)
+
+
 def context_for(
     seed: int = 0,
     partial: Path | None = None,
