@@ -95,7 +95,7 @@ def named_files(texts: Iterable[str], places: Sequence[Path]) -> set[Path]:
         for place in places:
             path = Path(os.path.normpath(place / text))
             try:
-                if path.is_file() and not any(map(path.is_relative_to, OF_SYSTEM)):
+                if path.is_file() and not any(path.is_relative_to(one) for one in OF_SYSTEM):
                     named.add(path)
             except (OSError, ValueError):  # a text that no file system takes for a name
                 break

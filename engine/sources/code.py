@@ -9,6 +9,8 @@ from engine.sources.writes import only_written
 
 IMPORTERS = frozenset({"import_module", "__import__"})
 """Functions that import what their first argument names."""
+READERS = frozenset({"get_data", "files", "open_text", "open_binary", "read_text", "read_binary"})
+"""Functions that read beside the package that their first argument names."""
 LOADERS = frozenset({"spec_from_file_location", "run_path", "run_module", "iter_modules", "walk_packages"})
 """Functions by which code is run that no import statement names."""
 LONGEST_NAME = 240
@@ -118,6 +120,9 @@ def _call(node: ast.Call, facts: Read, values: "_Values") -> None:
         else:
             plain = named.lstrip(".")
             facts.imports.append(Import(plain, len(named) - len(plain)))
+    elif name in READERS and node.args:
+        named = values.text(node.args[0]) or ""
+        facts.imports += [Import(named)] if all(map(str.isidentifier, named.split("."))) else []
     elif name in LOADERS:
         facts.open_ended = True
     elif _on_path(node.func) and node.args:

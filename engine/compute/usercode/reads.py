@@ -101,7 +101,7 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
 def _own(file: Path, places: list[Path]) -> bool:
     """Whether a file lies where the user's code does or the study was started, and is neither installed there, nor
     hidden, as caches and a workspace are."""
-    if any(map(file.is_relative_to, OURS)) or not file.is_file():
+    if any(file.is_relative_to(place) for place in OURS) or not file.is_file():
         return False
     inner = [file.relative_to(place).parts for place in places if file.is_relative_to(place)]
     return any(

@@ -86,6 +86,28 @@ def test_a_package_is_imported_as_one(tmp_path: Path) -> None:
     assert function(net)() == (1, 2)
 
 
+@pytest.mark.parametrize(
+    "reading",
+    [
+        "from importlib.resources import files\nR = (files() / 'w.txt').read_text()",
+        "from importlib.resources import files\nR = (files(__package__) / 'w.txt').read_text()",
+        "from importlib.resources import files\nR = (files('pkg') / 'w.txt').read_text()",
+        "import importlib.resources\nR = (importlib.resources.files('pkg') / 'w.txt').read_text()",
+        "from importlib import resources\nimport pkg.sub\nR = (resources.files(pkg) / 'w.txt').read_text()",
+        "import pkgutil\nR = pkgutil.get_data('pkg', 'w.txt').decode()",
+        "import pkgutil\nfrom . import sub\nR = pkgutil.get_data(__package__, 'w.txt').decode()",
+        "from pkg.sub import R",
+    ],
+)
+def test_a_package_reads_what_lies_in_it(tmp_path: Path, reading: str) -> None:
+    file(tmp_path / "pkg" / "__init__.py", "")
+    beside = "import pkgutil\nR = pkgutil.get_data(__package__, 'w.txt').decode()"
+    file(tmp_path / "pkg" / "sub.py", beside)
+    file(tmp_path / "pkg" / "w.txt", "8")
+    assert function(file(tmp_path / "pkg" / "net.py", f"{reading}\ndef build():\n    return R\n"))() == "8"
+    assert "pkg" not in sys.modules
+
+
 def test_paths_start_where_the_study_was_started_and_it_is_left_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
