@@ -51,7 +51,11 @@ LATENCY = """\
 measure:
   latency: {runtimes: [torch, onnxruntime], batch: [1], blocks: 4, block_ms: 20, warmup_ms: 20}
 """
-QUICK = PRESET.replace("epochs: 10", "epochs: 3").replace("scope: [local, global]", "scope: [local]")
+QUICK = (
+    PRESET.replace("epochs: 10", "epochs: 3")
+    .replace("scope: [local, global]", "scope: [local]")
+    .replace("resnet20", "resnet8")
+)
 KINDS = {
     "kill worker": 6,
     "kill engine": 4,

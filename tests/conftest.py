@@ -72,6 +72,15 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("secateur")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the tests run in several processes, one server is there for all: its imports take seconds, and memory."""
+    if (getattr(config.option, "numprocesses", None) or 0) > 1:
+        from tests import study_lab
+
+        os.environ["SECATEUR_TESTS_FORKSERVER"] = study_lab.start_server()
+
+
 LONG = ("long", "slow", "processors")
 """Marks of tests that take many seconds."""
 TOGETHER = 8

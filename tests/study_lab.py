@@ -21,6 +21,7 @@ from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, load
+from tests.warm import server
 
 HOME = Path(__file__).resolve().parents[1]
 WARM = Path(__file__).resolve().parent / "warm"
@@ -29,7 +30,7 @@ PRESET = """\
 seed: 0
 threads: 1
 device: cpu
-model: {name: resnet20, arguments: {width: 4}}
+model: {name: resnet8, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 steps:
   - train: {epochs: 2, batch: 32}
@@ -42,7 +43,7 @@ LEARNED = """\
 seed: 0
 threads: 1
 device: cpu
-model: {name: resnet20, arguments: {width: 4}}
+model: {name: resnet8, arguments: {width: 4}}
 data: {name: digits, limit: 300}
 steps:
   - train: {epochs: 4, batch: 32}
@@ -63,6 +64,8 @@ class Lab:
     folder: Path
     timeout_s: float = TIMEOUT_S
     warm: bool = True
+    locks: Path | None = None
+    """Where the host lock is, if others use the folder too: what they measure is not waited for."""
 
     @property
     def workspace(self) -> Path:
@@ -74,7 +77,7 @@ class Lab:
         own = {
             **os.environ,
             "SECATEUR_HOME": str(self.workspace),
-            "SECATEUR_LOCKS": str(self.folder / "locks"),
+            "SECATEUR_LOCKS": str(self.locks or self.folder / "locks"),
             "PYTHONPATH": str(HOME),
         }
         if self.warm:
@@ -162,19 +165,34 @@ class Lab:
 
 
 def warm_server() -> str:
-    """The fork server of this test process, by address and key: started when first asked for, ends with the process."""
+    """The fork server of this process, by address and key: that of all test processes, or its own where it is alone.
+
+    Its own is started when first asked for, and ends with the process.
+    """
+    if named := os.environ.get("SECATEUR_TESTS_FORKSERVER"):
+        server.use(named)
+        return named
+    return start_server()
+
+
+def start_server() -> str:
+    """A fork server that has imported what studies need, by address and key; ends with this process."""
     ours = (
         __name__,
-        *(f"tests.warm.{name}" for name in ("unsynced", "looked", "engines", "short", "first_times")),
+        *(
+            f"tests.warm.{name}"
+            for name in ("unsynced", "looked", "engines", "short", "first_times", "silent")
+        ),
     )
     forkserver.set_forkserver_preload(
         [*PRELOAD, "engine.compute.worker.fingerprint", "engine.cli.main", *ours]
     )
     with mock.patch.dict(os.environ, launch.process_environment()):  # as a study's own server
         forkserver.ensure_running()
-    server: Any = forkserver._forkserver
-    key: bytes = getattr(server, "_forkserver_authkey", None) or b""
-    return f"{server._forkserver_address} {key.hex()}"
+    server.fork_alike()
+    started: Any = forkserver._forkserver
+    key: bytes = getattr(started, "_forkserver_authkey", None) or b""
+    return f"{started._forkserver_address} {key.hex()}"
 
 
 def _command(arguments: tuple[str, ...], environment: dict[str, str], folder: Path, said: list[Path]) -> None:

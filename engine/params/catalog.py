@@ -28,7 +28,7 @@ DETECTOR = "yolo/"
 """How the names of detectors begin."""
 
 MODELS: tuple[str, ...] = (
-    *(f"resnet{depth}" for depth in (20, 32, 44, 56, 110)),
+    *(f"resnet{depth}" for depth in (8, 20, 32, 44, 56, 110)),
     *(f"torchvision/{name}" for name in _TORCHVISION.split()),
     *(f"{DETECTOR}{family}{size}" for family in ("yolov8", "yolo11") for size in "nsmlx"),
 )

@@ -18,6 +18,7 @@ class Network(NamedTuple):
 
 
 NETWORKS = {
+    "resnet8": Network(78_042, 12_501_632, 32, 10),
     "resnet20": Network(272_474, 40_813_184, 32, 10),
     "resnet32": Network(466_906, 69_124_736, 32, 10),
     "resnet44": Network(661_338, 97_436_288, 32, 10),

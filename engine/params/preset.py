@@ -22,7 +22,7 @@ class Model(Params):
     """The network to compress."""
 
     name: str = AUTO
-    """`resnet20` (also 32, 44, 56, 110), `torchvision/NAME`, a detector (`yolo/yolov8n` … `yolo/yolo11x`), or
+    """`resnet20` (also 8, 32, 44, 56, 110), `torchvision/NAME`, a detector (`yolo/yolov8n` … `yolo/yolo11x`), or
     your own: `path/file.py:function`; `auto` recognizes the network that the weights of a file belong to."""
     weights: str = "random"
     """`random`, `pretrained` (torchvision's), or a path: a state_dict (`.pth`, `.pt`, `.bin`, `.ckpt`,

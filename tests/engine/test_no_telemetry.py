@@ -20,7 +20,7 @@ PRESET = f"""
 seed: 0
 threads: 1
 device: cpu
-model: {{name: resnet20, arguments: {{width: 4}}}}
+model: {{name: resnet8, arguments: {{width: 4}}}}
 data: {{name: digits, limit: 64}}
 steps:
   - train: {{epochs: 1, batch: 32}}

@@ -21,7 +21,7 @@ TOLERANCES = {"fp32": 1e-4, "tf32": 2e-2, "bf16": 5e-2, "fp16": 1e-2}
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
-    checkpoint.save(small_model(width=16).eval(), folder)
+    checkpoint.save(small_model(depth=20, width=16).eval(), folder)
     return folder
 
 

@@ -41,8 +41,8 @@ def test_a_step_runs_on_the_gpu(kind: str, tmp_path: Path) -> None:
         pytest.importorskip("sklearn.cluster", exc_type=ImportError)
     context = context_for()
     context.device = CUDA
-    model = fit(small_model(), Train(epochs=2, learning_rate=0.05), context)
-    context.teacher = to_device(small_model(seed=1), CUDA).eval()
+    model = fit(small_model(depth=20), Train(epochs=2, learning_rate=0.05), context)
+    context.teacher = to_device(small_model(depth=20, seed=1), CUDA).eval()
     changed = to_device(apply(STEPS[kind].model_validate(GIVEN[kind]), model, context), CUDA).eval()
     before = validate(changed, context)
     again = to_device(checkpoint.save(changed, tmp_path), CUDA)

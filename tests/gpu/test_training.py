@@ -91,13 +91,15 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
 
 
 def test_a_graph_computes_what_eager_execution_does() -> None:
-    one, two = (bits(fit(small_model(), params(execution=how), on_card())) for how in ("eager", "graphs"))
+    one, two = (
+        bits(fit(small_model(depth=20), params(execution=how), on_card())) for how in ("eager", "graphs")
+    )
     assert furthest(one, two) < 1e-5, "the same kernels in the same order"
 
 
 def test_a_graph_is_recorded_while_another_thread_pins_memory() -> None:
     """As a DataLoader's does, for images that are decoded by processes."""
-    expected = bits(fit(small_model(), params(execution="graphs"), on_card()))
+    expected = bits(fit(small_model(depth=20), params(execution="graphs"), on_card()))
     over = threading.Event()
 
     def pin() -> None:
@@ -109,7 +111,7 @@ def test_a_graph_is_recorded_while_another_thread_pins_memory() -> None:
     beside = threading.Thread(target=pin)
     beside.start()
     try:
-        found = bits(fit(small_model(), params(execution="graphs"), on_card()))
+        found = bits(fit(small_model(depth=20), params(execution="graphs"), on_card()))
     finally:
         over.set()
         beside.join()
@@ -117,9 +119,9 @@ def test_a_graph_is_recorded_while_another_thread_pins_memory() -> None:
 
 
 def test_compiled_and_lower_precisions_come_near_to_full_ones() -> None:
-    exact = bits(fit(small_model(), params(epochs=1), context_for()))
+    exact = bits(fit(small_model(depth=20), params(epochs=1), context_for()))
     for changes, near in (({}, 1e-2), ({"execution": "compile"}, 1e-2), ({"precision": "tf32"}, 0.1)):
-        found = bits(fit(small_model(), params(epochs=1, **changes), on_card()))
+        found = bits(fit(small_model(depth=20), params(epochs=1, **changes), on_card()))
         assert furthest(found, exact) < near, changes
     assert not torch.backends.cuda.matmul.allow_tf32, "it holds for the step alone"
     assert not torch.backends.cudnn.allow_tf32
@@ -150,7 +152,7 @@ class Python(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.own = small_model()
+        self.own = small_model(depth=20)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.own(images) * (1 + 0.01 * random.random())
@@ -217,12 +219,12 @@ def test_an_operator_without_a_fixed_order_is_told() -> None:
 
 
 def test_a_group_of_one_exchanges_by_nccl_and_computes_what_one_process_does(tmp_path: Path) -> None:
-    expected = bits(fit(small_model(), params(epochs=1), on_card()))
+    expected = bits(fit(small_model(depth=20), params(epochs=1), on_card()))
     join(distributed.FileStore(str(tmp_path / "meeting"), 1), 0, 1, "cuda", False)
     try:
         context = on_card()
         context.group = Group(0, 1, "sync")
-        found = bits(fit(small_model(), params(epochs=1), context))
+        found = bits(fit(small_model(depth=20), params(epochs=1), context))
     finally:
         distributed.destroy_process_group()
     assert furthest(found, expected) < 1e-3

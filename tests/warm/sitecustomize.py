@@ -7,18 +7,11 @@ without this file.
 
 import os
 import sys
-from multiprocessing import forkserver, resource_tracker
-from typing import Any
 
 if _named := os.environ.get("SECATEUR_TESTS_FORKSERVER"):
-    _address, _, _key = _named.partition(" ")
-    _server: Any = forkserver._forkserver  # type: ignore[attr-defined]
-    _server._forkserver_address = _address
-    _server._forkserver_authkey = bytes.fromhex(_key) or None
-    _server._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)
-    _server.ensure_running = resource_tracker.ensure_running  # it is not our child, and needs no starting
-    from tests.warm import unsynced  # noqa: F401
+    from tests.warm import server, unsynced  # noqa: F401
 
+    server.use(_named)
     if "from engine.compute.worker.fingerprint import main; main()" in sys.orig_argv:
         from tests.warm.looked import in_the_server
 

@@ -90,6 +90,9 @@ class Bench:
             made = model()
             if self._target.runtime == "torch":
                 checkpoint.save(made, folder)
-            file = artefact(self._target.runtime, made, self._shape, folder)
+            # Of a network that the study measures too, or that was measured before: both are exported once.
+            file = artefact(
+                self._target.runtime, made, self._shape, folder, templates=self._context.templates
+            )
             self._sides[number] = Side({self._target.runtime: file})
         return self._sides[number]

@@ -176,7 +176,7 @@ def test_a_study_of_hostile_names_leaves_nothing_hostile_in_its_files(tmp_path: 
 about: {QUOTED}
 threads: 1
 device: cpu
-model: {{name: resnet20, arguments: {{width: 4}}}}
+model: {{name: resnet8, arguments: {{width: 4}}}}
 data: {{name: digits, limit: 100}}
 steps:
   - train: {{epochs: 1, batch: 32}}

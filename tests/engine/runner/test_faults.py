@@ -17,11 +17,12 @@ from engine.studies import events as ev
 from tests.study_lab import HOME, PRESET, Lab, processes_of, wait_for
 
 LONGER = (
-    PRESET.replace("epochs: 2", "epochs: 6")
+    PRESET.replace("resnet8", "resnet20")
+    .replace("epochs: 2", "epochs: 6")
     .replace("[0.5, 0.9]", "[0.3, 0.6, 0.9]")
     .replace("sparsity: 0.5}", "sparsity: 0.5, schedule: {kind: cubic, rounds: 3}}")
 )
-"""Its pruning keeps its state after each round, as a long training does after some seconds."""
+"""Its pruning keeps its state after each round, as a long training does after some seconds; its network fills disks."""
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ torch.set_num_threads(1)
 read = spec.parse('''
 threads: 1
 device: cpu
-model: {name: resnet20}
+model: {name: resnet8}
 data: {name: digits, limit: 400}
 steps:
   - train: {epochs: 1}

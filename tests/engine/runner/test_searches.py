@@ -19,7 +19,7 @@ PRESET = """\
 seed: 0
 threads: 1
 device: cpu
-model: {name: resnet20, arguments: {width: 4}}
+model: {name: resnet8, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 steps:
   - train: {epochs: 1, batch: 32}

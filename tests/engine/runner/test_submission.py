@@ -27,7 +27,7 @@ from engine.studies.tasks import Stage, Tasks
 PRESET = """\
 threads: 1
 device: cpu
-model: {name: resnet20, arguments: {width: 4}}
+model: {name: resnet8, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 steps: [train, {prune.weights: {sparsity: 0.5}}]
 sweep: {prune.weights.sparsity: [SPARSITIES]}
@@ -36,7 +36,7 @@ executor: {slurm: {}}
 SEARCH = """\
 threads: 1
 device: cpu
-model: {name: resnet20, arguments: {width: 4}}
+model: {name: resnet8, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 steps: [train]
 search:

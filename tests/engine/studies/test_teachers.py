@@ -15,7 +15,7 @@ HEAD = """\
 seed: 0
 threads: 1
 device: cpu
-model: {name: resnet20, arguments: {width: 4}}
+model: {name: resnet8, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 """
 RECOVER = (
@@ -32,7 +32,7 @@ FROM_SCRATCH = (
     + """\
 steps:
   - distill:
-      teacher: {kind: model, name: resnet20, arguments: {width: 8}, train: {epochs: 1, batch: 32}}
+      teacher: {kind: model, name: resnet8, arguments: {width: 8}, train: {epochs: 1, batch: 32}}
       epochs: 1
       batch: 32
 """

@@ -49,7 +49,8 @@ def chains(model: nn.Module, example: Tensor) -> list[Chain]:
     then tried out: channels exchanged before them must come out exchanged behind them.
     """
     plain = folded(model).cpu().eval().requires_grad_(True)
-    example = example.cpu()
+    # A network in double precision as a whole takes images in it.
+    example = example.cpu().to(next(plain.parameters(), example).dtype)
     candidates = [chain for chain in _candidates(plain, example) if chain is not None]
     with all_outputs(plain, example[:1]) as several:
         if several:  # the graph is that of evaluation, where auxiliary layers see nothing

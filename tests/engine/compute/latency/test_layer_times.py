@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from engine.compute.latency import forks
 from engine.compute.latency.layer_times import (
     BLOCKS,
     PROBE,
@@ -34,6 +32,7 @@ from engine.compute.steps.channels.latency_cost import LatencyCost, preferred_mu
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget
 from engine.params.runtimes import TargetRuntime
+from tests import study_lab
 from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 
@@ -42,7 +41,7 @@ CONV = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1))
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_server() -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
+    study_lab.warm_server()
 
 
 def work(config: LayerConfig) -> float:
@@ -51,7 +50,7 @@ def work(config: LayerConfig) -> float:
 
 
 def test_the_layers_of_a_model_are_found_with_the_images_that_they_see() -> None:
-    found = layer_configs(small_model(), (1, 8, 8))
+    found = layer_configs(small_model(depth=20), (1, 8, 8))
     assert len(found) == 22, "20 layers and two projections"
     assert found["conv1"] == (LayerConfig("conv", 1, 8, 8, 8, (3, 3), padding=(1, 1)),)
     (down,) = found["layer2.0.conv1"]
@@ -75,7 +74,7 @@ def test_projections_that_attention_does_not_call_are_layers_all_the_same(
 
 
 def test_layers_that_repeat_are_measured_once() -> None:
-    found = [config for calls in layer_configs(small_model(), (1, 8, 8)).values() for config in calls]
+    found = [config for calls in layer_configs(small_model(depth=20), (1, 8, 8)).values() for config in calls]
     points = grid(found)
     assert len(points) == len(set(points))
     assert grid([*found, *found]) == points

@@ -28,6 +28,7 @@ from engine.compute.runtimes.base import artefact
 from engine.errors import SecateurError
 from engine.machine import procfs
 from engine.params.preset import Latency
+from tests import study_lab
 from tests.engine.compute.compute_help import TEMPLATES
 
 SHAPE = (3, 32, 32)
@@ -40,7 +41,7 @@ QUICK_TORCH = QUICK.model_copy(update={"runtimes": ("torch",), "batch": (1,)})
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_server() -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
+    study_lab.warm_server()
 
 
 def side(folder: Path, width: int) -> Side:
@@ -278,42 +279,29 @@ def test_a_process_that_dies_is_an_error_that_says_how(wide, narrow, number, wor
     assert wait_gone([process.pid for process in start.processes], 1)
 
 
-MEASURE_FOREVER = """
-import multiprocessing, pathlib, sys
-from engine.compute.latency import forks, pair
-from engine.params.preset import Latency
-from tests.engine.compute.compute_help import TEMPLATES
+def measure_forever(folders: list[Path], pipe: Any) -> None:
+    """In a process of its own, which says whom it has started."""
 
-def start(target, args):
-    process = forks.start(target, args)
-    print(process.pid, flush=True)
-    return process
+    def start(target: Callable[..., None], args: tuple[Any, ...]) -> Any:
+        process = forks.start(target, args)
+        pipe.send(process.pid)
+        return process
 
-if __name__ == "__main__":
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
-    sides = [pair.Side({"torch": pathlib.Path(folder)}) for folder in sys.argv[1:]]
     params = Latency(runtimes=("torch",), blocks=1000, block_ms=20, warmup_ms=0)
-    pair.measure_pair(*sides, params=params, shape=(3, 32, 32), threads=1, start=start)
-"""
+    sides = [Side({"torch": folder}) for folder in folders]
+    measure_pair(*sides, params=params, shape=SHAPE, threads=1, start=start)
 
 
-def test_when_the_measuring_process_is_killed_both_sides_end(wide, narrow, tmp_path):
-    (tmp_path / "measure.py").write_text(MEASURE_FOREVER)
-    folders = [str(one.artefacts["torch"]) for one in (wide, narrow)]
-    process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "measure.py"), *folders],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(pair.__file__).parents[3])},
-    )
-    assert process.stdout is not None
-    pids = [int(process.stdout.readline()) for _ in range(2)]
+def test_when_the_measuring_process_is_killed_both_sides_end(wide, narrow):
+    ours, theirs = multiprocessing.Pipe()
+    process = forks.start(measure_forever, ([one.artefacts["torch"] for one in (wide, narrow)], theirs))
+    pids = [ours.recv() for _ in range(2)]
     deadline = time.monotonic() + 20
     while not any(state(pid) == "T" for pid in pids):
-        assert time.monotonic() < deadline and process.poll() is None
+        assert time.monotonic() < deadline and process.exitcode is None
         time.sleep(0.01)
     process.kill()
-    process.communicate()
+    process.join()
     assert wait_gone(pids, 5)
 
 

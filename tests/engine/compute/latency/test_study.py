@@ -11,7 +11,7 @@ PRESET = """\
 seed: 0
 threads: 1
 device: cpu
-model: {name: resnet20, arguments: {width: 8}}
+model: {name: resnet8, arguments: {width: 8}}
 data: {name: digits, limit: 200}
 steps:
   - train: {epochs: 1, batch: 32}

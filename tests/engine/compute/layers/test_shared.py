@@ -161,7 +161,7 @@ def test_a_masked_shared_layer_comes_back_too(tmp_path: Path) -> None:
 def wide() -> nn.Module:
     """A network some of whose convolutions are large enough, on images as `LARGE`, for sharing to pay."""
     torch.manual_seed(0)
-    return build(Architecture("resnet20", 1, 10, LARGE[1:], {"width": 32})).eval()
+    return build(Architecture("resnet8", 1, 10, LARGE[1:], {"width": 32})).eval()
 
 
 def test_the_onnx_file_convolves_the_filters_once_and_gathers(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def has_dictionaries(entries: int = 8, **settings: object) -> nn.Module:
 
 def test_every_kernel_is_a_multiple_of_one_of_the_entries() -> None:
     network = has_dictionaries(4)
-    weight = network.get_submodule("layer3.1.conv1").weight.detach().flatten(2).flatten(0, 1)
+    weight = network.get_submodule("layer3.0.conv2").weight.detach().flatten(2).flatten(0, 1)
     directions = weight / weight.norm(dim=1, keepdim=True)
     alike = (directions @ directions.T).abs() > 1 - 1e-5
     assert len(torch.unique(alike, dim=0)) == 4
@@ -236,7 +236,7 @@ def test_training_moves_entries_and_scales() -> None:
 
 def test_an_entry_steps_no_farther_than_its_kernels_would() -> None:
     network = has_dictionaries(4)
-    layer = network.get_submodule("layer3.1.conv1")
+    layer = network.get_submodule("layer3.0.conv2")
     set_mask(layer, torch.rand_like(layer.weight) < 0.5)
     entries, scales = originals(layer)
     with torch.no_grad():

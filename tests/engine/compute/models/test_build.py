@@ -264,7 +264,6 @@ def test_a_model_that_does_not_go_with_the_data_is_refused(
     [
         "resnet20",
         "torchvision/mobilenet_v3_small",
-        "torchvision/vgg11_bn",
         "torchvision/swin_t",
         "torchvision/regnet_y_400mf",
     ],

@@ -1,13 +1,11 @@
 """torch.compile: it computes what the model does, and what it takes to compile is in no figure."""
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.compute.latency import forks
 from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture, attached
@@ -15,6 +13,7 @@ from engine.compute.onnx.shape import example
 from engine.compute.runtimes.compiled import CompiledSession
 from engine.machine import runtimes
 from engine.params.preset import Latency
+from tests import study_lab
 
 SHAPE = (3, 8, 8)
 MISSING = runtimes.missing("torch-compile", "cpu")
@@ -49,7 +48,7 @@ def test_a_compiled_network_agrees_and_compiling_is_in_the_first_call_alone(save
     images = torch.rand(2, *SHAPE)
     with torch.inference_mode():
         torch.testing.assert_close(opened.run(images), tiny().eval()(images), rtol=1e-3, atol=1e-4)
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
+    study_lab.warm_server()
     params = Latency(runtimes=("torch-compile",), blocks=3, block_ms=5, warmup_ms=5)
     side = Side({"torch-compile": saved}, named=(f"{__file__}:tiny",))
     (row,) = measure_pair(side, side, params=params, shape=SHAPE, threads=1)

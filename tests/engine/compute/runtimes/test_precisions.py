@@ -19,6 +19,7 @@ from engine.compute.runtimes.openvino import compiled
 from engine.compute.runtimes.torch import TorchSession
 from engine.errors import Unavailable
 from engine.machine import runtimes
+from tests.engine.compute.compute_help import TEMPLATES
 
 SHAPE = (3, 16, 16)
 TOLERANCES = {"fp32": 1e-3, "bf16": 3e-2, "fp16": 5e-3}
@@ -36,7 +37,7 @@ def saved(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network's checkpoint, its ONNX file beside it."""
     folder = tmp_path_factory.mktemp("network")
     checkpoint.save(network, folder)
-    artefact("onnxruntime", network, SHAPE, folder)
+    artefact("onnxruntime", network, SHAPE, folder, templates=TEMPLATES)
     return folder
 
 

@@ -19,7 +19,7 @@ from engine.params import STEPS, Step
 from engine.params.preset import Model
 from engine.presets import spec
 from engine.studies import events as ev
-from tests.engine.compute.compute_help import context_for
+from tests.engine.compute.compute_help import TEMPLATES, context_for
 
 SHAPE = (1, 8, 8)
 TINY = """\
@@ -92,12 +92,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{file}:tiny"
 
 
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Networks of one structure are exported once."""
-    return tmp_path_factory.mktemp("templates")
-
-
 def after(own: str, *steps: str, told: list[str] | None = None) -> nn.Module:
     """The network after these steps, with the notices of the last one."""
     model, _ = create(Model(name=own), channels=1, classes=10, size=SHAPE[1:], seed=0)
@@ -111,12 +105,12 @@ def after(own: str, *steps: str, told: list[str] | None = None) -> nn.Module:
 
 @pytest.mark.parametrize(("first", "second"), WORKING)
 def test_what_two_steps_make_reloads_to_the_same_bits_and_exports(
-    first: str, second: str, own: str, templates: Path, tmp_path: Path
+    first: str, second: str, own: str, tmp_path: Path
 ) -> None:
     model = after(own, first, second)
     images = example(2, SHAPE)
     checkpoint.save(model, tmp_path)
-    path = export(model, SHAPE, tmp_path / "model.onnx", templates=templates)
+    path = export(model, SHAPE, tmp_path / "model.onnx", templates=TEMPLATES)
     with torch.inference_mode():
         expected = model(images)
         assert torch.equal(checkpoint.load(tmp_path, (own,))(images), expected)

@@ -39,13 +39,13 @@ PARAMS = Sensitivity(of="weights", rates=(0.3, 0.9), images=60)
 
 @pytest.fixture(scope="module")
 def trained() -> dict[str, Tensor]:
-    model = fit(small_model(width=4), Train(epochs=3, batch=32), context_for())
+    model = fit(small_model(depth=20, width=4), Train(epochs=3, batch=32), context_for())
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 @pytest.fixture
 def model(trained: dict[str, Tensor]) -> nn.Module:
-    network = small_model(width=4)
+    network = small_model(depth=20, width=4)
     network.load_state_dict(trained)
     return network.eval()
 

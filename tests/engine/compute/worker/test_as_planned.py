@@ -29,7 +29,7 @@ PRESETS = {
 def test_weights_that_were_written_anew_are_not_those_of_the_study(whose: str, tmp_path: Path) -> None:
     """A training beside it may still write to its best.pth."""
     file = tmp_path / "best.pth"
-    torch.save(small_model(width=4).state_dict(), file)
+    torch.save(small_model(depth=20, width=4).state_dict(), file)
     head = "seed: 0\nthreads: 1\ndevice: cpu\ndata: {name: digits, limit: 40}\n"
     read = spec.parse(head + PRESETS[whose].replace("FILE", f'"{file}"'), "p")
     data = read.settings.data
@@ -39,7 +39,7 @@ def test_weights_that_were_written_anew_are_not_those_of_the_study(whose: str, t
     store = Store(tmp_path / "store")
     job = next(job for job in planned.jobs if any(node.kind in ("model", "teacher") for node in job.nodes))
     wanted = request(job, planned, str(tmp_path), store, None)
-    torch.save(small_model(width=4, seed=1).state_dict(), file)
+    torch.save(small_model(depth=20, width=4, seed=1).state_dict(), file)
     with pytest.raises(SecateurError, match=r"The weights .*best\.pth were changed since the study began"):
         steps.run(JobRequest.from_json(wanted.to_json()), lambda event: None, Stopping())
     assert all(store.get(node.key) is None for node in job.nodes)

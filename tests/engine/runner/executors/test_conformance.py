@@ -23,7 +23,7 @@ PRESET = """\
 seed: 0
 threads: 1
 device: cpu
-model: {name: resnet20, arguments: {width: 4}}
+model: {name: resnet8, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 steps: [{train: {epochs: EPOCHS, batch: 32}}]
 sweep: {train.learning_rate: [0.1, 0.2]}

@@ -40,7 +40,7 @@ def some(groups: list[Group], seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 def test_residual_connections_couple_a_stage_and_blocks_have_channels_of_their_own() -> None:
-    groups = groups_of(small_model())
+    groups = groups_of(small_model(depth=20))
     assert {name: g.units for name, g in groups.items() if name.startswith("layer1")} == {
         "layer1.0.conv1": 8,
         "layer1.1.conv1": 8,
@@ -178,8 +178,8 @@ def test_what_is_left_of_attention_goes_on_working(maker: Callable[[], nn.Module
 
 
 def test_skipped_layers_keep_their_channels() -> None:
-    names = set(groups_of(small_model()))
-    skipped = {g.name for g in channel_graph(small_model(), ("layer1.*", "layer3.2.conv1")).groups}
+    names = set(groups_of(small_model(depth=20)))
+    skipped = {g.name for g in channel_graph(small_model(depth=20), ("layer1.*", "layer3.2.conv1")).groups}
     assert names - skipped == {
         "conv1",
         "layer1.0.conv1",
@@ -192,11 +192,11 @@ def test_skipped_layers_keep_their_channels() -> None:
 @pytest.mark.parametrize("skip", [("conv9",), ("Conv2d",)])
 def test_a_skip_that_names_nothing_or_leaves_nothing_is_refused(skip: tuple[str, ...]) -> None:
     with pytest.raises(SecateurError, match=re.compile("skip names no layer|no channels to prune")):
-        channel_graph(small_model(), skip)
+        channel_graph(small_model(depth=20), skip)
 
 
 def test_finding_groups_leaves_the_model_as_it_was() -> None:
-    model = small_model().train()
+    model = small_model(depth=20).train()
     before = {n: t.clone() for n, t in model.state_dict().items()}
     channel_graph(model)
     assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())

@@ -1,7 +1,6 @@
 """The search for how much has to go until a model is measured to be as fast as wanted."""
 
 import itertools
-import multiprocessing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
@@ -9,7 +8,7 @@ from typing import get_args
 import pytest
 from torch import nn
 
-from engine.compute.latency import bench, forks
+from engine.compute.latency import bench
 from engine.compute.steps.channels import latency_target
 from engine.compute.steps.channels.latency_target import (
     CONFIRMED,
@@ -23,6 +22,7 @@ from engine.compute.steps.channels.latency_target import (
 from engine.params.channels import LatencyTarget
 from engine.params.runtimes import TargetRuntime
 from engine.results.latency_targets import TOLERATED, within
+from tests import study_lab
 from tests.engine.compute.compute_help import context_for, small_model
 
 UNITS = 1000
@@ -30,7 +30,7 @@ UNITS = 1000
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_server() -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
+    study_lab.warm_server()
 
 
 class Toy:
@@ -139,7 +139,7 @@ SHARES = [1.0, 0.75, 0.5, 0.25]
 
 
 def narrower(removals: int) -> nn.Module:
-    """A ResNet20 for digits whose width goes with the share."""
+    """A ResNet8 for digits whose width goes with the share."""
     return small_model(width=round(8 * SHARES[removals]))
 
 

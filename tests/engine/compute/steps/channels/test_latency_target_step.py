@@ -36,7 +36,7 @@ def timed_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[float], flo
             sizes = [side.artefacts["onnxruntime"].stat().st_size for side in (before, after)]
             return [{"speedup": time(1.0) / time(sizes[1] / sizes[0]), "foreign_load": 0.0}]
 
-        def written(runtime: Runtime, model: nn.Module, shape: Shape, folder: Path) -> Path:
+        def written(runtime: Runtime, model: nn.Module, shape: Shape, folder: Path, **_: Any) -> Path:
             file = folder / "tensors"
             file.write_bytes(bytes(sum(tensor.nbytes for tensor in model.state_dict().values())))
             return file
@@ -117,7 +117,7 @@ def test_a_latency_is_asked_against_the_network_as_it_was_given(
     written: list[nn.Module] = []
     write = bench.artefact
 
-    def noted(runtime: Runtime, model: nn.Module, shape: Shape, folder: Path) -> Path:
+    def noted(runtime: Runtime, model: nn.Module, shape: Shape, folder: Path, **_: Any) -> Path:
         written.append(model)
         return write(runtime, model, shape, folder)
 

@@ -55,7 +55,7 @@ def test_the_closed_form_is_what_a_refit_without_the_inputs_loses() -> None:
 
 def test_a_channel_that_others_can_replace_goes_first() -> None:
     """Of two channels that are the same, one costs nothing; what is left then is worth more than before."""
-    model = fit(small_model(), Finetune(epochs=3, learning_rate=0.1, batch=64), context_for())
+    model = fit(small_model(depth=20), Finetune(epochs=3, learning_rate=0.1, batch=64), context_for())
     block = model.get_submodule("layer3.1")
     with torch.no_grad():
         for tensor in (
@@ -74,7 +74,7 @@ def test_a_channel_that_others_can_replace_goes_first() -> None:
 
 def test_ranking_in_parts_gives_what_ranking_at_once_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """As networks are ranked whose inverses don't fit into memory together."""
-    model = small_model()
+    model = small_model(depth=20)
     groups = channel_graph(model).groups
     at_once = output_losses(model, groups, context_for())
     monkeypatch.setattr(output_loss, "ROOM", 2**20)
@@ -86,7 +86,7 @@ def test_ranking_in_parts_gives_what_ranking_at_once_does(monkeypatch: pytest.Mo
 def test_no_label_has_a_part_and_the_model_stays() -> None:
     data = digits()
     wrong = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
-    model = small_model()
+    model = small_model(depth=20)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     groups = channel_graph(model).groups
     one, two = (importance("output", model, groups, context_for(data=d), 0) for d in (data, wrong))

@@ -28,7 +28,7 @@ from engine.compute.steps.clustering.merge import centroids, fold, merge
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, Finetune, Train
-from tests.engine.compute.compute_help import context_for, digits, small_model
+from tests.engine.compute.compute_help import context_for, deep_model, digits
 
 SHAPE = (1, 8, 8)
 INNER = [f"layer{stage}.{block}.conv1" for stage in (1, 2, 3) for block in (0, 1, 2)]
@@ -52,7 +52,7 @@ def output(model: nn.Module, images: Tensor) -> Tensor:
 @cache
 def _trained() -> nn.Module:
     step = Train(epochs=3, learning_rate=0.1, batch=64)
-    return fit(small_model(), step, context_for(data=digits(1200)))
+    return fit(deep_model(), step, context_for(data=digits(1200)))
 
 
 def trained() -> nn.Module:
@@ -89,7 +89,7 @@ def network(name: str, size: int = 32, **arguments: object) -> nn.Module:
 
 
 def test_the_chains_of_resnet20_are_exactly_its_inner_convolutions() -> None:
-    found = chains(small_model(), torch.rand(2, *SHAPE))
+    found = chains(deep_model(), torch.rand(2, *SHAPE))
     assert [chain.producer for chain in found] == INNER
     assert {chain.consumer for chain in found} == {name.replace("conv1", "conv2") for name in INNER}
     assert {chain.norm for chain in found} == {name.replace("conv1", "bn1") for name in INNER}
@@ -125,14 +125,14 @@ def test_chains_of_a_network_that_computes_in_doubles_are_the_same() -> None:
     class Doubles(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = small_model().double()
+            self.inner = deep_model().double()
 
         def forward(self, x: Tensor) -> Tensor:
             out: Tensor = self.inner(x.double())
             return out
 
     images = torch.rand(2, *SHAPE)
-    names = [chain.producer for chain in chains(small_model(), images)]
+    names = [chain.producer for chain in chains(deep_model(), images)]
     assert [chain.producer for chain in chains(Doubles().eval(), images)] == [
         f"inner.{name}" for name in names
     ]
@@ -147,7 +147,7 @@ def test_grouped_convolutions_are_no_chains() -> None:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
 def test_merging_equal_filters_changes_nothing_but_the_order_of_summation(dtype, tolerance):
-    model = with_equal_pairs(small_model()).to(dtype)
+    model = with_equal_pairs(deep_model()).to(dtype)
     images = torch.randn(4, *SHAPE).to(dtype)
     expected = output(model, images)
     cluster_filters(model, params(method=merging(), ratio=0.5), context_for())
@@ -158,7 +158,7 @@ def test_merging_equal_filters_changes_nothing_but_the_order_of_summation(dtype,
 
 
 def test_what_a_merged_channel_carries_is_bit_for_bit_what_its_filters_gave() -> None:
-    model = with_equal_pairs(small_model()).double()
+    model = with_equal_pairs(deep_model()).double()
     before = copy.deepcopy(model)
     cluster_filters(model, params(method=merging(), ratio=0.5), context_for())
     for name in ("conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var"):
@@ -194,7 +194,7 @@ def test_where_sums_are_exact_merging_equal_filters_is_bit_for_bit() -> None:
 
 def test_filters_are_compared_with_their_batchnorm_folded_in() -> None:
     """A filter of double size behind half the gain is the same filter."""
-    model = with_equal_pairs(small_model()).double()
+    model = with_equal_pairs(deep_model()).double()
     block = model.layer2[0]
     half = block.conv1.out_channels // 2
     block.conv1.weight.data[half:] *= 2
@@ -207,7 +207,7 @@ def test_filters_are_compared_with_their_batchnorm_folded_in() -> None:
 
 
 def test_spherical_clusters_merge_positive_multiples_exactly_through_relu() -> None:
-    model = with_equal_pairs(small_model(), factor=4).double()
+    model = with_equal_pairs(deep_model(), factor=4).double()
     images = torch.randn(4, *SHAPE).double()
     expected = output(model, images)
     cluster_filters(
@@ -218,7 +218,7 @@ def test_spherical_clusters_merge_positive_multiples_exactly_through_relu() -> N
 
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 0.5, 0.9])
 def test_every_layer_keeps_the_same_share_of_its_filters(ratio):
-    model = cluster_filters(small_model(), params(method=merging(), ratio=ratio), context_for())
+    model = cluster_filters(deep_model(), params(method=merging(), ratio=ratio), context_for())
     for name in INNER:
         width = {"1": 8, "2": 16, "3": 32}[name[5]]
         assert model.get_submodule(name).out_channels == width - round(ratio * width)
@@ -306,7 +306,7 @@ def test_every_way_of_clustering_reloads_bit_equal(settings, tmp_path):
     images = example(2, SHAPE)
     again = checkpoint.load(tmp_path)
     assert torch.equal(output(again, images), output(model.to(memory_format=torch.contiguous_format), images))
-    assert count(again, SHAPE).macs < 0.8 * count(small_model(), SHAPE).macs
+    assert count(again, SHAPE).macs < 0.8 * count(deep_model(), SHAPE).macs
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another() -> None:
@@ -373,28 +373,28 @@ def test_plain_chains_shrink_one_after_the_other_down_to_a_flattened_linear_laye
 def test_skipped_layers_stay_as_they_are() -> None:
     context = context_for()
     step = params(method=merging(), skip=("layer1.*", "layer3.0.conv1"))
-    model = cluster_filters(small_model(), step, context)
+    model = cluster_filters(deep_model(), step, context)
     assert model.get_submodule("layer1.0.conv1").out_channels == 8
     assert model.get_submodule("layer3.0.conv1").out_channels == 32
     assert model.get_submodule("layer3.1.conv1").out_channels == 16
     assert [row["name"] for row in context.observations["clusters"]] == [*INNER[3:6], *INNER[7:]]
-    shared = cluster_filters(small_model(), params(method="shared", skip=("layer1.*",)), context_for())
+    shared = cluster_filters(deep_model(), params(method="shared", skip=("layer1.*",)), context_for())
     assert not [name for name in shared_layers(shared) if name.startswith("layer1.")]
 
 
 def test_folding_merges_what_it_can_and_shares_the_rest() -> None:
-    model = cluster_filters(small_model(), params(method={"kind": "shared", "fold": True}), context_for())
+    model = cluster_filters(deep_model(), params(method={"kind": "shared", "fold": True}), context_for())
     assert not set(INNER) & shared_layers(model).keys()
     assert model.get_submodule("layer3.0.conv1").out_channels == 16
     assert shared_layers(model)["layer3.0.conv2"].weight.shape == (16, 16, 3, 3)
 
 
 def test_masked_layers_and_models_without_chains_are_refused() -> None:
-    model = small_model()
+    model = deep_model()
     layer = model.layer2[0].conv2
     set_mask(layer, torch.ones_like(layer.weight, dtype=torch.bool))
     for method in ("merged", "shared"):
         with pytest.raises(SecateurError, match="masks"):
             cluster_filters(model, params(method=method), context_for())
     with pytest.raises(SecateurError, match="nothing to cluster"):
-        cluster_filters(small_model(), params(skip=("layer*",)), context_for())
+        cluster_filters(deep_model(), params(skip=("layer*",)), context_for())

@@ -53,14 +53,14 @@ def most_values(method: Scalar | Product, centroids: int, weight: torch.Tensor) 
 
 
 def made(method: Scalar | Product = METHODS[0], centroids: int = 8, sparsity: float = 0.0) -> nn.Module:
-    model = small_model()
+    model = small_model(depth=20)
     if sparsity:
         prune_weights(model, PruneWeights(sparsity=sparsity), context_for())
     return cluster_weights(model, ClusterWeights(centroids=centroids, method=method), context_for())
 
 
 def test_each_layer_reports_its_book_the_entropy_of_its_indices_and_what_was_lost() -> None:
-    model, context = small_model(), context_for()
+    model, context = small_model(depth=20), context_for()
     with torch.no_grad():  # four values, one of them in half of the weights
         values = torch.tensor([1.0, 1.0, 1.0, 1.0, 2.0, 2.0, -1.0, -2.0])
         model.fc.weight.copy_(values.repeat(40).view_as(model.fc.weight))
@@ -76,7 +76,7 @@ def test_each_layer_reports_its_book_the_entropy_of_its_indices_and_what_was_los
 
 def test_what_a_mask_holds_at_zero_has_no_entropy() -> None:
     context = context_for()
-    model = prune_weights(small_model(), PruneWeights(sparsity=0.9), context_for())
+    model = prune_weights(small_model(depth=20), PruneWeights(sparsity=0.9), context_for())
     cluster_weights(model, ClusterWeights(centroids=2), context)
     assert all(0.5 < row["bits"] <= 1 for row in context.observations["codebooks"] if row["centroids"] == 2)
 
@@ -116,7 +116,7 @@ def test_a_centroid_moves_by_the_mean_of_what_its_weights_would(masked_share) ->
 
 def test_a_rate_that_suits_the_weights_suits_their_centroids() -> None:
     """By the sum over hundreds of weights, a centroid would leap, and the accuracy be that of a guess."""
-    model = fit(small_model(), Train(epochs=6, learning_rate=RATE), context_for())
+    model = fit(small_model(depth=20), Train(epochs=6, learning_rate=RATE), context_for())
     trained = validate(model, context_for()).accuracy
     cluster_weights(model, ClusterWeights(centroids=6), context_for())
     fit(model, Finetune(epochs=2, learning_rate=RATE), context_for())
@@ -146,7 +146,7 @@ def entropy(symbols: torch.Tensor) -> float:
 
 
 def test_the_packed_file_is_as_small_as_places_values_and_tables_allow() -> None:
-    pruned = prune_weights(small_model(width=16), PruneWeights(sparsity=0.8), context_for())
+    pruned = prune_weights(small_model(depth=20, width=16), PruneWeights(sparsity=0.8), context_for())
     before = sizes(checkpoint.folded_state(pruned))
     state = checkpoint.folded_state(cluster_weights(pruned, ClusterWeights(centroids=16), context_for()))
     after = sizes(state)
@@ -161,7 +161,7 @@ def test_the_packed_file_is_as_small_as_places_values_and_tables_allow() -> None
 
 
 def test_counts_see_the_weights_not_the_codebook() -> None:
-    plain, book = count(small_model(), (1, 8, 8)), count(made(sparsity=0.5), (1, 8, 8))
+    plain, book = count(small_model(depth=20), (1, 8, 8)), count(made(sparsity=0.5), (1, 8, 8))
     assert (book.parameters, book.macs) == (plain.parameters, plain.macs)
     assert book.sparsity == pytest.approx(0.5, abs=1e-3)
 
@@ -219,14 +219,16 @@ def test_layers_that_share_a_weight_are_left_alone_and_named() -> None:
 
 def test_vectors_that_do_not_divide_a_filter_leave_it_and_say_so() -> None:
     events: list[ev.Event] = []
-    model = small_model()
+    model = small_model(depth=20)
     params = ClusterWeights(centroids=8, method=Product(length=4))
     cluster_weights(model, params, context_for(events=events))
     assert "conv1" not in clustered(model) and "layer1.0.conv1" in clustered(model)
     assert any(isinstance(e, ev.Notice) and "conv1" in e.text for e in events)
     with pytest.raises(SecateurError, match="No layer can be clustered"):
         cluster_weights(
-            small_model(), ClusterWeights(method=Product(length=64), skip=("layer3*", "fc")), context_for()
+            small_model(depth=20),
+            ClusterWeights(method=Product(length=64), skip=("layer3*", "fc")),
+            context_for(),
         )
 
 

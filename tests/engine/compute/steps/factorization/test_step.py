@@ -188,6 +188,6 @@ def test_layers_that_are_not_called_stay(tmp_path) -> None:
 
 def test_what_would_not_save_weights_stays() -> None:
     events: list[ev.Event] = []
-    model = factorize(small_model(), Factorize(rank=Energy(energy=1.0)), context_for(events=events))
+    model = factorize(small_model(depth=20), Factorize(rank=Energy(energy=1.0)), context_for(events=events))
     assert not edits.recorded(model)
     assert "22 would not save weights" in notices(events)

@@ -29,7 +29,7 @@ IMAGES = torch.rand(8, 3, networks.SIZE, networks.SIZE, generator=torch.Generato
 
 
 def test_residual_blocks_leave_their_input_and_branches_a_constant() -> None:
-    of_resnet = stand_ins(small_model().eval(), [torch.rand(8, *SHAPE)])
+    of_resnet = stand_ins(small_model(depth=20).eval(), [torch.rand(8, *SHAPE)])
     identity = {name for name in of_resnet if name.count(".") == 1}
     assert identity >= {"layer1.0", "layer1.1", "layer2.1", "layer3.2"} and "layer2.0" not in of_resnet
     assert all(of_resnet[name].shortcut for name in identity)
@@ -43,7 +43,9 @@ def test_residual_blocks_leave_their_input_and_branches_a_constant() -> None:
 @pytest.mark.parametrize("maker", [networks.vit, networks.swin, lambda: None])
 def test_the_constant_keeps_the_mean_of_what_was_dropped(maker: Callable[[], nn.Module]) -> None:
     model, images = (
-        (ready(maker), IMAGES) if maker() is not None else (small_model().eval(), torch.rand(8, *SHAPE))
+        (ready(maker), IMAGES)
+        if maker() is not None
+        else (small_model(depth=20).eval(), torch.rand(8, *SHAPE))
     )
     given: dict[str, tuple[Tensor, Tensor]] = {}
     for name, stand_in in stand_ins(model, [images]).items():
@@ -69,7 +71,7 @@ def test_the_cheapest_go_first_and_no_label_has_a_part() -> None:
     rows = []
     for one in (data, wrong):
         context = context_for(data=one)
-        model = small_model()
+        model = small_model(depth=20)
         with torch.no_grad():
             model.get_parameter("layer2.1.bn2.weight").fill_(1e-6)
         model = prune_blocks(model, PruneBlocks(count=2, calibrate=False), context)
@@ -80,9 +82,9 @@ def test_the_cheapest_go_first_and_no_label_has_a_part() -> None:
 
 
 def test_a_speedup_is_reached_and_blocks_to_keep_stay() -> None:
-    before = count(small_model(), SHAPE).macs
+    before = count(small_model(depth=20), SHAPE).macs
     kept = ("layer3.1", "layer3.2", "layer1.0")
-    model = prune_blocks(small_model(), PruneBlocks(speedup=1.3, keep=kept), context_for())
+    model = prune_blocks(small_model(depth=20), PruneBlocks(speedup=1.3, keep=kept), context_for())
     assert before / count(model, SHAPE).macs >= 1.3
     assert not any(isinstance(model.get_submodule(name), Dropped) for name in kept)
 
@@ -114,9 +116,9 @@ def test_a_block_that_the_network_reads_from_stays() -> None:
 
 def test_what_can_not_be_is_refused() -> None:
     with pytest.raises(SecateurError, match="7 blocks is the most"):
-        prune_blocks(small_model(), PruneBlocks(count=20), context_for())
+        prune_blocks(small_model(depth=20), PruneBlocks(count=20), context_for())
     with pytest.raises(SecateurError, match="keep names no block: layer9"):
-        prune_blocks(small_model(), PruneBlocks(keep=("layer9",)), context_for())
+        prune_blocks(small_model(depth=20), PruneBlocks(keep=("layer9",)), context_for())
     with pytest.raises(ValueError, match="one of the two"):
         PruneBlocks(count=2, speedup=2.0)
 

@@ -50,7 +50,9 @@ def with_scales(scales: object, **settings: object) -> QuantizeQat:
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
     """A ResNet20 that knows the digits a little."""
-    return apply(Train(epochs=4, batch=64, learning_rate=0.2), small_model(width=4), context_for()).eval()
+    return apply(
+        Train(epochs=4, batch=64, learning_rate=0.2), small_model(depth=20, width=4), context_for()
+    ).eval()
 
 
 @pytest.fixture(scope="module")

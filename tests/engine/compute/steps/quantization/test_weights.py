@@ -303,7 +303,7 @@ def test_a_weight_has_one_code_a_grid_or_a_codebook() -> None:
 
 
 def test_both_codes_in_different_layers_load_back(tmp_path) -> None:
-    model = cluster_weights(small_model(), ClusterWeights(skip=("layer*",)), context_for())
+    model = cluster_weights(small_model(depth=20), ClusterWeights(skip=("layer*",)), context_for())
     quantize_weights(model, QuantizeWeights(skip=("conv1", "fc"), rounding=FEW), context_for())
     checkpoint.save(model, tmp_path)
     assert len(rounded(checkpoint.load(tmp_path))) == len(rounded(model)) >= 18
