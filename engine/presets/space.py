@@ -70,6 +70,12 @@ class Dimension:
             return self.rounded(self.low * (self.high / self.low) ** share)
         return self.rounded(self.low + share * (self.high - self.low))
 
+    def share(self, value: float) -> float:
+        """How far along a range a number is: what `between` takes."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
     def rounded(self, value: float) -> int | float:
         """A number of the range as a preset would say it."""
         if self.whole:

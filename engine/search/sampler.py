@@ -5,13 +5,12 @@ study's events. Optuna is imported here alone, and only when a search proposes: 
 """
 
 import hashlib
-import json
 import math
 import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.presets.space import Dimension
+from engine.presets.space import Dimension, Point, Space
 from engine.search import first
 from engine.search.dominance import outdone
 from engine.search.history import Candidate
@@ -28,6 +27,8 @@ STARTUP = 8
 """Candidates before proposals depend on what they came to."""
 TRIES = 40
 """Proposals that are drawn for one new point."""
+NEAR = 1 / 64
+"""Share of a range within which a point is next to another."""
 DRAWS = 400
 """Points that are drawn at random after that; a space where all of so many are known or outdone is exhausted."""
 FAILED = 1000.0
@@ -49,7 +50,7 @@ def propose(
     wanted = _Wanted(task, known, rank, count)
     if round_ == 0:
         for point in first.points(task, tables):
-            wanted.take(point)
+            wanted.take(point, near=True)
         for share in FIRST:
             wanted.take({one.path: one.between(share) for one in task.space.dimensions})
     if not wanted.enough:
@@ -59,44 +60,55 @@ def propose(
             if wanted.enough:
                 break
             wanted.take(_ask(study, task))
-        # Where little is left of the space, the sampler proposes what is outdone again and again.
+        # Where little is left of the space, the sampler proposes what is outdone or known again and again.
         chance = random.Random(seed)
-        for _ in range(DRAWS * count):
+        for number in range(2 * DRAWS * count):
             if wanted.enough:
                 break
-            wanted.take({one.path: one.between(chance.random()) for one in task.space.dimensions})
+            point = {one.path: one.between(chance.random()) for one in task.space.dimensions}
+            wanted.take(point, near=number >= DRAWS * count)
     return wanted.found
 
 
 class _Wanted:
-    """New points of a round, of those that are offered: none that is known or outdone."""
+    """New points of a round, of those that are offered: none that is known, or next to one, or outdone."""
 
     def __init__(self, task: Task, known: Sequence[Candidate], rank: Ranking, count: int) -> None:
         self.found: list[dict[str, Any]] = []
         self._task, self._count = task, count
-        self._seen = {_identity(one.point) for one in known}
+        self._seen = [one.point for one in known]
         self._outdone = outdone(task, known, rank)
 
     @property
     def enough(self) -> bool:
         return len(self.found) >= self._count
 
-    def take(self, point: dict[str, Any]) -> None:
-        point = self._task.switched(point)
-        canonical = self._task.space.canonical(point)
-        runs = any(self._task.space.enabled(point)) and self._task.allows(point)
-        if (
-            runs
-            and not self.enough
-            and _identity(canonical) not in self._seen
-            and not self._outdone(canonical)
+    def take(self, point: dict[str, Any], *, near: bool = False) -> None:
+        """Take a point if it is wanted; `near`: one next to a known one too."""
+        point, space = self._task.switched(point), self._task.space
+        canonical = space.canonical(point)
+        if self.enough or not any(space.enabled(point)) or not self._task.allows(point):
+            return
+        within = 0.0 if near else NEAR
+        if not any(_alike(space, canonical, one, within) for one in self._seen) and not self._outdone(
+            canonical
         ):
-            self._seen.add(_identity(canonical))
+            self._seen.append(canonical)
             self.found.append(canonical)
 
 
-def _identity(point: Any) -> str:
-    return json.dumps(dict(point), sort_keys=True)
+def _alike(space: Space, point: Point, other: Point, within: float) -> bool:
+    """Whether two points differ by no more than this share of a range in each of their fractions, and in nothing else:
+    numbers of channels and of zeros are whole, so that such two are often one network."""
+    if point.keys() != other.keys():
+        return False
+    fractions = {one.path: one for one in space.dimensions if not one.values and not one.whole}
+    return all(
+        abs(fractions[path].share(value) - fractions[path].share(other[path])) <= within
+        if path in fractions
+        else value == other[path]
+        for path, value in point.items()
+    )
 
 
 def _seed(task: Task, round_: int) -> int:

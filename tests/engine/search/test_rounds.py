@@ -1,5 +1,6 @@
 """Rounds of a search: what is tried next follows from what is known, and from nothing else."""
 
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 
 from engine.presets import spec
 from engine.results.searches import CANDIDATE
-from engine.search import dominance, rounds
+from engine.search import dominance, rounds, sampler
 from engine.search.choice import margin
 from engine.search.history import Candidate
 from engine.search.ranking import Ranking
@@ -127,6 +128,24 @@ def test_what_is_milder_than_one_that_is_too_large_is_not_tried(task: Task) -> N
             if entry.candidate is not None and entry.point is not None:
                 found = known.setdefault(entry.candidate, Candidate(entry.candidate, entry.point))
                 found.outcomes[entry.rung] = computed(entry.point, entry.rung)
+
+
+def test_new_candidates_are_not_next_to_known_ones_while_there_is_room(task: Task) -> None:
+    """Two such are often one network, because channels and zeros are whole numbers."""
+    points = [
+        entry.point
+        for one in carried_out(task, 8)
+        for entry in one.entries
+        if entry.rung == 0 and entry.point
+    ]
+    (sparsity,) = (one for one in task.space.dimensions if one.path == "prune.weights.sparsity")
+    alike = [
+        (one, other)
+        for one, other in itertools.combinations(points[4:], 2)
+        if {**one, sparsity.path: 0} == {**other, sparsity.path: 0}
+        and abs(sparsity.share(one[sparsity.path]) - sparsity.share(other[sparsity.path])) < sampler.NEAR
+    ]
+    assert not alike
 
 
 @pytest.mark.parametrize(
