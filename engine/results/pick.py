@@ -56,7 +56,12 @@ class Pick:
     @property
     def within(self) -> bool:
         """Whether it loses at most what it may, and has no more than it may; if not, it is what comes nearest."""
-        return self.gains and self.loss <= self.allowed + ROUNDING and self.over <= 1.0
+        return self.gains and self.harmless and self.over <= 1.0
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it loses at most what it may, however large it is."""
+        return self.loss <= self.allowed + ROUNDING
 
     @property
     def times(self) -> float | None:
@@ -217,7 +222,8 @@ def verdict(picked: Pick) -> str:
         most = "fastest" if picked.goal.startswith("latency") else "smallest"
         most = "most accurate" if picked.goal == MOST_ACCURATE else most
         return f"{MARK} {picked}; {most} {limit}{mean}"
-    return f"no smaller model is {limit}{mean}; nearest is {picked}"
+    lost = "" if picked.harmless else f", {points_of(round(100 * picked.loss, 2))} less,"
+    return f"no smaller model is {limit}{mean}; nearest{lost} is {picked}"
 
 
 def as_json(picked: Pick | None) -> dict[str, Any]:

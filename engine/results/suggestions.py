@@ -18,7 +18,7 @@ from engine.presets.edits import Edit, add_step, sweep
 from engine.presets.steps import Address, steps_of
 from engine.presets.yaml.tree import Mapping, node_of
 from engine.results import edited
-from engine.results.pick import Pick, loss
+from engine.results.pick import ROUNDING, Pick, loss
 from engine.results.summary import PACKED, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StepState, StudyState, TrialState
@@ -93,6 +93,9 @@ class _Found:
         """What they lose on validation, on average."""
         return loss(trials, self.choice.quality)
 
+    def loses_too_much(self, trials: Sequence[TrialState]) -> bool:
+        return self.loss(trials) > self.choice.allowed + ROUNDING
+
     def amount(self, trials: Sequence[TrialState]) -> float:
         """How much of the goal's measure they have, on average."""
         return statistics.fmean(measure_value(trial.results, self.choice.goal) or 0.0 for trial in trials)
@@ -125,7 +128,7 @@ class _Found:
 
 
 def _knee(found: _Found) -> Iterator[Idea]:
-    """Between the pick and the next one, which loses too much, there may be a smaller one; or beyond the last."""
+    """Where the loss gets too large there may be a smaller model: between two values, or beyond those tried."""
     root = found.root
     assert root is not None
     for axis in axes(root):
@@ -134,16 +137,26 @@ def _knee(found: _Found) -> Iterator[Idea]:
         if axis.address is None or axis.zipped or len(line) < 2 or here not in line:
             continue
         row = row_at(root, axis.address)
-        values = list(line)
-        place, smaller = values.index(here), found.amount(line[values[1]]) < found.amount(line[values[0]])
-        following = place + (1 if smaller else -1)
-        if 0 <= following < len(values):
-            after = values[following]
-            if found.loss(line[after]) > found.choice.allowed:
-                yield from _finer(found, axis, here, after, row)
-        elif row is not None and found.choice.within:
-            yield from _further(found, axis, here, smaller, row)
+        first, second, *_ = line
+        upwards = found.amount(line[second]) < found.amount(line[first])
+        values = sorted(line, reverse=not upwards)  # from the largest model to the smallest
+        harmless = _last_harmless(found, values[: values.index(here) + 1], line)
+        if harmless is None and row is not None:
+            yield from _gentler(found, axis, values[0], not upwards, row)
+        elif harmless is not None and harmless != values[-1]:
+            after = values[values.index(harmless) + 1]
+            if found.loses_too_much(line[after]):
+                yield from _finer(found, axis, harmless, after, row)
+        elif harmless is not None and row is not None and found.choice.within:
+            yield from _further(found, axis, here, upwards, row)
         return
+
+
+def _last_harmless(
+    found: _Found, values: Sequence[float], line: dict[float, list[TrialState]]
+) -> float | None:
+    """The last of the values whose trials lose no more than they may; None where all lose more."""
+    return next((value for value in reversed(values) if not found.loses_too_much(line[value])), None)
 
 
 def _finer(found: _Found, axis: AxisNode, here: float, after: float, row: Row | None) -> Iterator[Idea]:
@@ -165,6 +178,29 @@ def _finer(found: _Found, axis: AxisNode, here: float, after: float, row: Row | 
 
 
 def _further(found: _Found, axis: AxisNode, here: float, upwards: bool, row: Row) -> Iterator[Idea]:
+    if values := _beyond(here, upwards, row):
+        what, unit = _named(axis.path)
+        yield (
+            f"Go on with {what} beyond {unit(here)}",
+            "the last value tried loses no more than it may: the curve does not break yet",
+            [*found.fixed(axis.path), _swept(axis, values)],
+        )
+
+
+def _gentler(found: _Found, axis: AxisNode, first: float, upwards: bool, row: Row) -> Iterator[Idea]:
+    """The gentlest value of the sweep already loses too much."""
+    if values := _beyond(first, upwards, row):
+        what, unit = _named(axis.path)
+        lost = points(found.loss(found.line(axis.path)[first]))
+        yield (
+            f"Try {what} {'above' if upwards else 'below'} {unit(first)}",
+            f"at {unit(first)} it loses {lost} already, and nothing gentler was tried",
+            [*found.fixed(axis.path), _swept(axis, values)],
+        )
+
+
+def _beyond(here: float, upwards: bool, row: Row) -> list[float]:
+    """A few values on that side of `here`, within the parameter's bound."""
     bound = row.maximum if upwards else row.minimum
     if row.type == "integer":
         wanted: list[float] = [here + (k if upwards else -k) for k in (1, 2, 3)]
@@ -172,16 +208,9 @@ def _further(found: _Found, axis: AxisNode, here: float, upwards: bool, row: Row
         wanted = [_short(here + (bound - here) * share) for share in (0.3, 0.55, 0.75)]
     else:
         wanted = [_short(here * times if upwards else here / times) for times in (1.25, 1.5, 2)]
-    values = [
+    return [
         v for v in wanted if bound is None or (v < bound if upwards else v > bound) or row.type == "integer"
     ]
-    if values:
-        what, unit = _named(axis.path)
-        yield (
-            f"Go on with {what} beyond {unit(here)}",
-            "the last value tried loses no more than it may: the curve does not break yet",
-            [*found.fixed(axis.path), _swept(axis, values)],
-        )
 
 
 def _swept(axis: AxisNode, values: Sequence[float]) -> Edit:
@@ -242,7 +271,8 @@ def _rise(step: StepState) -> float | None:
 def _eight_bits(found: _Found) -> Iterator[Idea]:
     """No step rounds to 8 bits yet."""
     kinds = [step.kind for step in found.trial.steps]
-    if not any(kind in STEPS and STEPS[kind].family == "quantization" for kind in kinds):
+    rounded = any(kind in STEPS and STEPS[kind].family == "quantization" for kind in kinds)
+    if not rounded and found.choice.harmless:
         yield (
             "Quantize the pick to INT8",
             "no step rounds yet: 8 bits a weight take a quarter of the room of float ones, and less time where the "
@@ -255,7 +285,7 @@ def _codebooks(found: _Found) -> Iterator[Idea]:
     """Nothing shares values yet, and the goal is a small file."""
     kinds = [step.kind for step in found.trial.steps]
     compressed = any(kind.startswith(("cluster.", "quantize.")) for kind in kinds)
-    if found.choice.goal == PACKED and not compressed:
+    if found.choice.goal == PACKED and not compressed and found.choice.harmless:
         yield (
             "Let the pick's weights share few values",
             "no step clusters yet: codebooks store an index of few bits for each weight, and make small files smaller",

@@ -1,6 +1,7 @@
 """What to try next follows from the results, and every suggestion is a preset that runs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,19 @@ from engine.cli.main import main
 from engine.presets import spec
 from engine.results import pick, suggestions
 from engine.results.suggestions import Suggestion
+from engine.studies.rundir import RunDir
 from engine.studies.state import load
 from engine.testing import folders
 
 
-def found(folder: Path, within: float = 1.0) -> list[Suggestion]:
-    run = folders.Study(folder / "w", "a").start().finish().run
+def found(
+    folder: Path, within: float = 1.0, sparsities: tuple[float, ...] = folders.SPARSITIES
+) -> list[Suggestion]:
+    run = folders.Study(folder / "w", "a", sparsities=sparsities).start().finish().run
+    return of(run, within)
+
+
+def of(run: RunDir, within: float) -> list[Suggestion]:
     state = load(run.path)
     return suggestions.suggestions(run, state, pick.pick(state, pick.rule(run.settings(), within)))
 
@@ -25,6 +33,31 @@ def test_a_knee_is_swept_more_finely_and_nothing_else(tmp_path: Path) -> None:
     made = spec.parse(first.preset, "a")
     assert made.axes == {"prune.weights.sparsity": (0.54, 0.58, 0.62, 0.66)}
     assert {trial.steps[1].scope for trial in made.trials} == {"global"}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("within", [0.01, 0.05, 0.1, 0.5, 1, 2, 5])
+def test_a_knee_lies_where_the_loss_gets_too_large_whether_or_not_there_is_a_pick(
+    tmp_path: Path, within: float
+) -> None:
+    run = folders.Study(tmp_path / "w", "a").start().finish().run
+    first, *_ = of(run, within)
+    low, high = (float(value) / 100 for value in re.findall(r"([\d.]+) %", first.title))
+    losses = {
+        trial.parameters["prune.weights.sparsity"]: pick.loss([trial], "accuracy")
+        for trial in load(run.path).trials
+        if trial.parameters["prune.weights.scope"] == "global"
+    }
+    assert losses[low] <= within / 100 < losses[high]
+
+
+def test_where_the_gentlest_value_loses_too_much_gentler_ones_are_tried_and_nothing_is_put_on_top(
+    tmp_path: Path,
+) -> None:
+    first, *others = found(tmp_path, within=0.01, sparsities=(0.8, 0.9, 0.95))
+    assert first.title == "Try sparsity below 80.0 %" and "loses 4.27 points already" in first.why
+    (values,) = spec.parse(first.preset, "a").axes.values()
+    assert all(0 < value < 0.8 for value in values)
+    assert not any("pick" in one.title for one in others)
 
 
 def test_where_nothing_breaks_the_sweep_goes_on(tmp_path: Path) -> None:
