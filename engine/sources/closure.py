@@ -19,6 +19,8 @@ HOME = Path(__file__).resolve().parents[2]
 """Where this program lies: its own modules are not the user's."""
 ELSEWHERE = {"__pycache__", "node_modules", "site-packages", "dist-packages"}
 """Folders in which there is nothing of the user's own."""
+OF_SYSTEM = tuple(map(Path, ("/proc", "/sys", "/dev")))
+"""Folders whose files say how the machine is at the moment: each reading has another content."""
 
 
 @dataclass
@@ -93,7 +95,7 @@ def named_files(texts: Iterable[str], places: Sequence[Path]) -> set[Path]:
         for place in places:
             path = Path(os.path.normpath(place / text))
             try:
-                if path.is_file():
+                if path.is_file() and not any(path.is_relative_to(one) for one in OF_SYSTEM):
                     named.add(path)
             except (OSError, ValueError):  # a text that no file system takes for a name
                 break

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.sources.writes import only_written
+
 IMPORTERS = frozenset({"import_module", "__import__"})
 """Functions that import what their first argument names."""
+READERS = frozenset({"get_data", "files", "open_text", "open_binary", "read_text", "read_binary"})
+"""Functions that read beside the package that their first argument names."""
 LOADERS = frozenset({"spec_from_file_location", "run_path", "run_module", "iter_modules", "walk_packages"})
 """Functions by which code is run that no import statement names."""
 LONGEST_NAME = 240
@@ -35,7 +39,8 @@ class Read:
     Attributes:
         imports: Every import statement of it, those in functions too.
         folders: What it adds to sys.path, as it is written.
-        texts: Texts in it that may be names of files, also those put together from parts that stand there.
+        texts: Texts in it that may be names of files that it reads, also those put together from parts that stand
+            there.
         variables: Environment variables that it asks for.
         open_ended: Whether it imports by names that are computed, so that any file beside it may be meant.
     """
@@ -56,6 +61,7 @@ def read(text: str | bytes, file: str) -> Read:
     values = _Values(file)
     facts = Read()
     composed: list[ast.expr] = []
+    written = only_written(_reached(tree))
     for node in _reached(tree):
         match node:
             case ast.Import(names=names):
@@ -67,12 +73,12 @@ def read(text: str | bytes, file: str) -> Read:
                 values.known[name] = value
             case ast.Call():
                 _call(node, facts, values)
-                composed.append(node)
-            case ast.BinOp() | ast.JoinedStr():
+                composed += [] if id(node) in written else [node]
+            case ast.BinOp() | ast.JoinedStr() if id(node) not in written:
                 composed.append(node)
             case ast.AugAssign(target=ast.Attribute(value=ast.Name(id="sys"), attr="path"), value=value):
                 facts.folders += values.texts(value)
-            case ast.Constant(value=str(text)) if 0 < len(text) <= LONGEST_NAME and text.isprintable():
+            case ast.Constant(value=str(text)) if id(node) not in written and _may_name(text):
                 facts.texts.add(text)
             case _:
                 pass
@@ -81,6 +87,10 @@ def read(text: str | bytes, file: str) -> Read:
     facts.texts |= {path for path in paths if len(path) <= LONGEST_PATH}
     facts.variables |= {asked for node in _reached(tree) if (asked := _variable(node, values))}
     return facts
+
+
+def _may_name(text: str) -> bool:
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable()
 
 
 def _variable(node: ast.AST, values: "_Values") -> str | None:
@@ -110,6 +120,9 @@ def _call(node: ast.Call, facts: Read, values: "_Values") -> None:
         else:
             plain = named.lstrip(".")
             facts.imports.append(Import(plain, len(named) - len(plain)))
+    elif name in READERS and node.args:
+        named = values.text(node.args[0]) or ""
+        facts.imports += [Import(named)] if all(map(str.isidentifier, named.split("."))) else []
     elif name in LOADERS:
         facts.open_ended = True
     elif _on_path(node.func) and node.args:
@@ -215,8 +228,14 @@ class _Values:
                 return self._value(function.value, depth)
             case "joinpath" if isinstance(function, ast.Attribute):
                 return _joined([self._value(function.value, depth), *given])
+            case "with_suffix" if isinstance(function, ast.Attribute):
+                return _with_suffix(self._value(function.value, depth), *given)
+            case "expanduser" if isinstance(function, ast.Attribute):
+                return _at_home(given[0] if given else self._value(function.value, depth))
             case "getcwd" | "cwd" if not given:
                 return "."
+            case "home" if not given:
+                return _at_home("~")
         return None
 
 
@@ -226,6 +245,20 @@ def _joined(parts: list[str | Path | None]) -> Path | None:
 
 def _added(parts: list[str | Path | None]) -> str | None:
     return None if None in parts else "".join(map(str, parts))
+
+
+def _at_home(path: str | Path | None) -> Path | None:
+    try:
+        return None if path is None else Path(path).expanduser()
+    except RuntimeError:  # of a user whom this machine does not know
+        return None
+
+
+def _with_suffix(path: str | Path | None, suffix: str | Path | None = None, *_: object) -> Path | None:
+    try:
+        return None if path is None or suffix is None else Path(path).with_suffix(str(suffix))
+    except ValueError:  # a path without a name, or no suffix
+        return None
 
 
 def _parent(path: str | Path | None, up: int) -> Path | None:

@@ -25,11 +25,17 @@ from engine.store.keys import content_hash, key
 IN_NUMERICS = frozenset({"torch", "torchvision", "numpy", "sklearn", "torch_pruning"})
 """Packages whose versions are in every key already."""
 OF_PLACES = re.compile(
-    r"(CUDA|NVIDIA|SLURM|SLURMD|PBS|LSB|OMP|MKL|KMP|GOMP|OPENBLAS|NCCL|GLOO|XDG|LC|SSH|CONDA|PYTHON|SECATEUR)_?[A-Z_]*$"
-    r"|(LOCAL_)?RANK$|WORLD_SIZE$|MASTER_(ADDR|PORT)$|[A-Z_]+_(HOME|CACHE)$|(LD_LIBRARY_)?PATH$"
-    r"|(HOME|USER|LOGNAME|HOST|HOSTNAME|PWD|SHELL|TERM|LANG|DISPLAY|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV)$"
+    r"(CUDA|NVIDIA|HIP|ROCR|SLURM|SLURMD|PBS|LSB|SGE|OAR|PMI|PMIX|OMP|OMPI|MV2|MKL|KMP|GOMP|OPENBLAS|NCCL|GLOO|XDG|LC|SSH|CONDA"
+    r"|TORCHELASTIC|WANDB|MLFLOW|SECATEUR)_[A-Z0-9_]*$|PYTHON[A-Z0-9]*$"
+    r"|((LOCAL|NODE|GROUP)_)?RANK$|(LOCAL_)?WORLD_SIZE$|MASTER_(ADDR|PORT)$|[A-Z0-9_]+_(HOME|CACHE)$|(LD_LIBRARY_)?PATH$"
+    r"|([A-Z0-9_]+_)?(JOB|RUN)_?ID$|(HOME|USER|LOGNAME|HOST|HOSTNAME|PWD|SHELL|TERM|LANG|DISPLAY|TZ|TMPDIR|TEMP|TMP|VIRTUAL_ENV)$"
 )
 """Variables that say where a process runs, and as whom; what is to be computed, others say."""
+SECRETS = re.compile(
+    r".*(SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|(?<!CLS_)(?<!CLASS_)TOKEN|(API|ACCESS|AUTH|PRIVATE|SSH)_?KEY)(_ID)?$",
+    re.IGNORECASE,
+)
+"""Variables that open doors: they do not decide what is behind them, and are not to lie in a study's folder."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +151,28 @@ def collect(named: Iterable[str], cwd: Path, arguments: Iterable[str] = ()) -> S
             tuple(sorted(map(str, reached.modules))),
             tuple(name for name in others if name in files),
             _versions(reached.packages),
-            {name: os.environ.get(name) for name in sorted(reached.variables) if not OF_PLACES.match(name)},
+            _asked(reached.variables),
         )
     given = {text: str(file) for text in arguments for file in named_files([text], [cwd])} if programs else {}
     files |= {
         name: SourceFile(d) for name in given.values() if name not in files and (d := _digest(Path(name)))
     }
     return Sources(str(cwd), programs, files, {text: name for text, name in given.items() if name in files})
+
+
+def _asked(names: Iterable[str]) -> dict[str, str | None]:
+    """The values of those variables that decide what is computed. Raises UsageError for one that is no text."""
+    asked = {n: os.environ.get(n) for n in sorted(names) if not OF_PLACES.match(n) and not SECRETS.match(n)}
+    for name, value in asked.items():
+        try:
+            (value or "").encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"The environment variable {name} is no text in UTF-8",
+                "Your own code asks for it, so its value is kept with the study.",
+                f"Set it anew, or unset it: unset {name}.",
+            ) from error
+    return asked
 
 
 def references(trials: Iterable[tuple[Settings, Iterable[Step]]]) -> tuple[list[str], list[str]]:

@@ -8,8 +8,9 @@ import builtins
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +22,19 @@ from engine.store.keys import content_hash
 
 PREFIX = "secateur_user_"
 """What the names of users' modules begin with."""
+NAMED = {
+    "pkgutil": ("get_data",),
+    "importlib.resources": (
+        "files",
+        "open_text",
+        "open_binary",
+        "read_text",
+        "read_binary",
+        "path",
+        "is_resource",
+    ),
+}
+"""Functions that read beside the package whose name is their first argument."""
 
 
 class Space:
@@ -36,7 +50,8 @@ class Space:
 
     def run(self, file: Path) -> ModuleType:
         """The module of `file`, after the packages around it if it imports from within them."""
-        if b"from ." in self._sources.files[str(file)].content:
+        content = self._sources.files[str(file)].content
+        if any(asks in content for asks in (b"from .", b"__package__", b"files()")):
             self._package(file.parent)
         return self._module(file)
 
@@ -55,10 +70,11 @@ class Space:
         if file in self._modules:
             return self._modules[file]
         if str(file) not in self._known:
+            name = file.parent.name if file.stem == "__init__" else file.stem
             raise SecateurError(
                 f"Your own code imports {file}, which can't be seen in its text",
                 "What a network's code runs is part of what identifies its results; this file was not found among it.",
-                f"Write `import {file.stem}` where the file that needs it is read, in a function if you like.",
+                f"Write `import {name}` where the file that needs it is read, in a function if you like.",
             )
         content = self._sources.files[str(file)].content
         return self._run(self._new(file, is_package=file.name == "__init__.py"), file, content)
@@ -74,7 +90,8 @@ class Space:
     def _new(self, file: Path, *, is_package: bool) -> ModuleType:
         name = f"{self._name}.{self._dotted(file.parent if is_package else file.with_suffix(''))}"
         module = ModuleType(name)
-        spec = ModuleSpec(name, None, origin=str(file), is_package=is_package)
+        # The loader gives what lies beside the file; nothing is run by it.
+        spec = ModuleSpec(name, SourceFileLoader(name, str(file)), origin=str(file), is_package=is_package)
         package = name if is_package else name.rpartition(".")[0]
         own: Mapping[str, Any] = {
             "__file__": str(file),
@@ -89,10 +106,12 @@ class Space:
         return module
 
     def _dotted(self, path: Path) -> str:
-        """A name for a file without its suffix: as it is imported, else by its whole path."""
-        for folder in self._folders:
-            if path.is_relative_to(folder) and path != folder:
-                return ".".join(path.relative_to(folder).parts)
+        """A name for a file without its suffix: as it is imported, with the packages around it, else by its path."""
+        above = [folder for folder in self._folders if path.is_relative_to(folder) and path != folder]
+        inits = {folder: folder / "__init__.py" for folder in above}
+        outside = [f for f, init in inits.items() if str(init) not in self._known and not init.is_file()]
+        for folder in outside or above:
+            return ".".join(path.relative_to(folder).parts)
         return ".".join(part for part in path.parts if part != path.anchor)
 
     def _importer(self, importer: Path) -> Any:
@@ -115,7 +134,7 @@ class Space:
                 base, first = home_of(parts[0], self._folders), None
             if base is None:
                 module = builtins.__import__(name, globals, locals, fromlist or (), level)
-                return self._own_importlib() if module is importlib else module
+                return self._own(module)
             return self._resolve(base, parts, first, fromlist or ())
 
         return imported
@@ -177,8 +196,35 @@ class Space:
             spec.loader.exec_module(module)
         return sys.modules[own]
 
-    def _own_importlib(self) -> ModuleType:
-        """importlib whose `import_module` finds the user's files, too: it is not told who asks for a module."""
+    def _own(self, module: ModuleType) -> ModuleType:
+        """`module`; a copy of it where its functions take names of modules and are not told who asks for them."""
+        if module is importlib:
+            replaced = self._importlib()
+        elif module.__name__ in NAMED:
+            replaced = {n: self._near(vars(module)[n]) for n in NAMED[module.__name__] if n in vars(module)}
+        else:
+            return module
+        own = ModuleType(module.__name__)
+        vars(own).update(vars(module) | replaced)
+        return own
+
+    def _near(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, whose first argument may name a package of the user's."""
+
+        @wraps(function)
+        def near(*given: Any, **named: Any) -> Any:
+            if not given and not named:  # that of the caller
+                given = (sys._getframe(1).f_globals["__package__"],)
+            package = given[0] if given and isinstance(given[0], str) else ""
+            base = home_of(package.partition(".")[0], self._folders) if package else None
+            if base is not None:
+                given = (self._resolve(base, package.split("."), None, ("",)).__name__, *given[1:])
+            return function(*given, **named)
+
+        return near
+
+    def _importlib(self) -> dict[str, Any]:
+        """`import_module` that finds the user's files, too."""
 
         def import_module(name: str, package: str | None = None) -> ModuleType:
             plain = name.lstrip(".")
@@ -192,6 +238,5 @@ class Space:
             base = None if level else home_of(parts[0], self._folders)
             return self._resolve(base, parts, None, ("",)) if base else importlib.import_module(name, package)
 
-        own = ModuleType(importlib.__name__)
-        vars(own).update(vars(importlib) | {"import_module": import_module})
-        return own
+        resources = vars(importlib).get("resources")
+        return {"import_module": import_module} | ({"resources": self._own(resources)} if resources else {})

@@ -14,9 +14,14 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.sources import Program, Sources
 from engine.sources.closure import ELSEWHERE, HOME
+from engine.store.keys import content_hash
 
 LISTED = 3
-"""Files that the message names."""
+"""Files that the message says are opened."""
+WRITTEN_OUT = 40
+"""Files that the remedy names."""
+OURS = (sys.prefix, sys.base_prefix, HOME / "engine")
+"""Folders of Python, of what is installed and of this program. What else lies in its checkout is the user's."""
 
 
 @dataclass
@@ -52,7 +57,7 @@ def noted(reference: str, sources: Sources, program: Program) -> Iterator[None]:
     """Within the block it is users' code that opens files.
 
     Raises UsageError at its end, if that is watched, for files that lie among the user's own and are not known to
-    `sources`: neither their code nor the preset's arguments name them.
+    `sources`, as neither their code nor the preset's arguments name them; and for files known to it that were changed.
     """
     watch = _watch
     if watch is None:
@@ -64,14 +69,18 @@ def noted(reference: str, sources: Sources, program: Program) -> Iterator[None]:
     finally:
         watch.inside -= 1
     places = [Path(sources.cwd), *map(Path, program.folders)]
-    known = set(map(os.path.realpath, sources.files))
+    known = {os.path.realpath(file): kept.digest for file, kept in sources.files.items()}
+    for file in watch.written:
+        path = Path(os.path.realpath(file))
+        if str(path) in known and path.is_file() and content_hash(path) != known[str(path)]:
+            raise _changed(reference, file)
     unseen = [
         file
         for file in watch.read.keys() - watch.written
         if os.path.realpath(file) not in known and _own(Path(file), places)
     ]
     if unseen:
-        raise _refused(reference, sorted(unseen))
+        raise _refused(reference, sorted(unseen), sources.cwd)
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -79,7 +88,10 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
         return
     path, _, flags = arguments
     if isinstance(path, str | bytes) and isinstance(flags, int):
-        place = str(Path.cwd() / os.fsdecode(path))
+        try:
+            place = os.path.normpath(Path(os.fsdecode(path)).absolute())
+        except FileNotFoundError:  # the current folder was removed, and with it what lay there
+            return
         if flags & (os.O_WRONLY | os.O_RDWR):
             _watch.written.add(place)
         else:
@@ -89,7 +101,7 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
 def _own(file: Path, places: list[Path]) -> bool:
     """Whether a file lies where the user's code does or the study was started, and is neither installed there, nor
     hidden, as caches and a workspace are."""
-    if any(file.is_relative_to(place) for place in (sys.prefix, sys.base_prefix, HOME)) or not file.is_file():
+    if any(file.is_relative_to(place) for place in OURS) or not file.is_file():
         return False
     inner = [file.relative_to(place).parts for place in places if file.is_relative_to(place)]
     return any(
@@ -99,13 +111,27 @@ def _own(file: Path, places: list[Path]) -> bool:
     )
 
 
-def _refused(reference: str, unseen: list[str]) -> UsageError:
+def _refused(reference: str, unseen: list[str], cwd: str) -> UsageError:
     more = f" and {len(unseen) - LISTED} more" if len(unseen) > LISTED else ""
-    names = [os.path.relpath(file) for file in unseen[:LISTED]]
+    # As the code's own folder has them, whose texts are looked for there too, from wherever the next study is started.
+    folder = Path(reference.rpartition(":")[0] or reference).resolve().parent
+    names = [
+        os.path.relpath(file, folder if Path(file).is_relative_to(folder) else cwd)
+        for file in unseen[:WRITTEN_OUT]
+    ]
     return UsageError(
         f"Your own code reads files that its text does not name: {reference}",
         f"It opens {', '.join(unseen[:LISTED])}{more}. What a network's code reads is part of what identifies its "
         "results, so that they are computed anew after an edit.",
         f"Write the paths into the code as they are: a line `READS = {names}` in it does; or give them in the preset's "
         "model.arguments.",
+    )
+
+
+def _changed(reference: str, file: str) -> UsageError:
+    return UsageError(
+        f"Your own code changes a file that it may read: {reference}",
+        f"It writes to {file}, which its text or the preset's arguments name: what a network's code reads is part of "
+        "what identifies its results.",
+        "Write to another file than it reads, such as one in tempfile.gettempdir().",
     )

@@ -1,6 +1,7 @@
 """Which files a user's file runs, told without running it; what a study keeps of them."""
 
 import json
+import os
 import sys
 import tempfile
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
@@ -165,9 +166,15 @@ def test_files_that_a_network_reads_count_and_what_it_imports_from_packages(tmp_
         "HERE / NAME",
         "f'{HERE}/cfg/{FILE}'",
         "HERE.joinpath('cfg', FILE)",
+        "(HERE / 'cfg' / 'w').with_suffix('.json')",
+        "os.path.expanduser('~/code/cfg/w.json')",
+        "Path.home() / 'code/cfg/w.json'",
     ],
 )
-def test_a_path_put_together_from_parts_names_a_file(tmp_path: Path, path: str) -> None:
+def test_a_path_put_together_from_parts_names_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     code = f"""\
 import os
 from pathlib import Path
@@ -185,6 +192,37 @@ FILE = 'w.json'
     widths.write_text("[8]")
     found = collect([f"{file}:build"], tmp_path / "code")
     assert str(widths) in found.material(f"{file}:build")["model_files"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("open('net.log', 'a').write('x')", False),
+        ("open('net.log', mode='w')", False),
+        ("Path('net.log').write_text('x')", False),
+        ("(Path('.') / 'net.log').open('a')", False),
+        ("logging.basicConfig(filename='net.log')", False),
+        ("torch.save(1, 'net.log')", False),
+        ("LOG = Path(__file__).parent / 'net.log'\nlogging.FileHandler(LOG)", False),
+        ("LOG: str = 'net.log'\nopen(LOG, 'a')\nopen(LOG)", True),
+        ("open('net.log', 'w')\nopen('net.log')", True),
+        ("open('net.log', 'r+')", True),
+        ("torch.save(torch.load('net.log'), 'w.pth')", True),
+        ("W = open('net.log').read()\ntorch.save(W, 'w.pth')", True),
+        ("open('net.log', 'a+')", True),
+        ("open('net.log', MODE)", True),
+        ("READS = ['net.log']\nopen('net.log', 'a')", True),
+    ],
+)
+def test_a_file_that_is_only_written_decides_nothing(tmp_path: Path, text: str, reads: bool) -> None:
+    (tmp_path / "net.log").write_text("as an earlier study left it")
+    file = write(tmp_path, net=f"from pathlib import Path\n{text}\n")
+    assert (str(tmp_path / "net.log") in collect([f"{file}:build"], tmp_path).files) == reads
+
+
+def test_what_the_system_says_of_the_machine_at_the_moment_decides_nothing(tmp_path: Path) -> None:
+    file = write(tmp_path, net="open('/proc/meminfo'), open('/proc/cpuinfo'), open('/dev/null')")
+    assert list(collect([f"{file}:build"], tmp_path).files) == [str(file)]
 
 
 def test_files_that_arguments_name_count_for_those_who_get_them(tmp_path: Path) -> None:
@@ -227,6 +265,44 @@ def test_environment_variables_that_code_asks_for_count(
     assert [one.variables for one in found] == [{"ACT": None}, {"ACT": "relu"}, {"ACT": "gelu"}]
     materials = [one.material(f"{file}:build") for one in found]
     assert "model_variables" not in materials[0] and materials[1] != materials[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("SLURM_JOB_ID", False),
+        ("SLURM_ARRAY_TASK_ID", False),
+        ("OMPI_COMM_WORLD_RANK", False),
+        ("LOCAL_RANK", False),
+        ("JOB_ID", False),
+        ("COBALT_JOBID", False),
+        ("TASK_ID", True),
+        ("WANDB_RUN_ID", False),
+        ("TORCH_HOME", False),
+        ("HF_TOKEN", False),
+        ("wandb_api_key", False),
+        ("AWS_ACCESS_KEY_ID", False),
+        ("DB_PASSWORD", False),
+        ("CLS_TOKEN", True),
+        ("LCNET_WIDTH", True),
+        ("WIDTH", True),
+    ],
+)
+def test_of_variables_those_count_that_say_what_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, counts: bool
+) -> None:
+    monkeypatch.setenv(name, "its value")
+    file = write(tmp_path, net=f"import os\nX = os.environ.get('{name}')")
+    found = collect([f"{file}:build"], tmp_path)
+    assert found.variables == ({name: "its value"} if counts else {})
+    assert ("its value" in found.to_json()) == counts
+
+
+def test_a_variable_that_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WIDTH", os.fsdecode(b"\xff"))
+    file = write(tmp_path, net="import os\nX = os.environ['WIDTH']")
+    with pytest.raises(UsageError, match="WIDTH is no text"):
+        collect([f"{file}:build"], tmp_path)
 
 
 def test_sources_are_kept_and_tell_what_changed(tmp_path: Path) -> None:

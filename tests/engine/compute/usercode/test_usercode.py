@@ -86,6 +86,28 @@ def test_a_package_is_imported_as_one(tmp_path: Path) -> None:
     assert function(net)() == (1, 2)
 
 
+@pytest.mark.parametrize(
+    "reading",
+    [
+        "from importlib.resources import files\nR = (files() / 'w.txt').read_text()",
+        "from importlib.resources import files\nR = (files(__package__) / 'w.txt').read_text()",
+        "from importlib.resources import files\nR = (files('pkg') / 'w.txt').read_text()",
+        "import importlib.resources\nR = (importlib.resources.files('pkg') / 'w.txt').read_text()",
+        "from importlib import resources\nimport pkg.sub\nR = (resources.files(pkg) / 'w.txt').read_text()",
+        "import pkgutil\nR = pkgutil.get_data('pkg', 'w.txt').decode()",
+        "import pkgutil\nfrom . import sub\nR = pkgutil.get_data(__package__, 'w.txt').decode()",
+        "from pkg.sub import R",
+    ],
+)
+def test_a_package_reads_what_lies_in_it(tmp_path: Path, reading: str) -> None:
+    file(tmp_path / "pkg" / "__init__.py", "")
+    beside = "import pkgutil\nR = pkgutil.get_data(__package__, 'w.txt').decode()"
+    file(tmp_path / "pkg" / "sub.py", beside)
+    file(tmp_path / "pkg" / "w.txt", "8")
+    assert function(file(tmp_path / "pkg" / "net.py", f"{reading}\ndef build():\n    return R\n"))() == "8"
+    assert "pkg" not in sys.modules
+
+
 def test_paths_start_where_the_study_was_started_and_it_is_left_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +242,38 @@ def test_what_a_network_reads_without_naming_it_is_refused_where_it_is_tried(
     else:
         tried()
     function(net)()
+
+
+def test_the_remedy_for_unseen_files_works_from_wherever_the_code_stands(tmp_path: Path) -> None:
+    for number in range(5):
+        file(tmp_path / "code" / "cfg" / f"{number}.txt", "x")
+    text = "import os\ndef build():\n    os.chdir('code/cfg')\n    return [open(n).read() for n in os.listdir()]\n"
+    net = file(tmp_path / "code" / "net.py", text)
+
+    def tried() -> list[str]:
+        usercode.use(collect([f"{net}:build"], tmp_path))
+        with usercode.watched():
+            return list(function(net)())
+
+    with pytest.raises(SecateurError, match="does not name") as caught:
+        tried()
+    net.write_text(text + caught.value.remedy.split("`")[1])
+    assert tried() == ["x"] * 5
+
+
+def test_a_network_that_changes_what_it_reads_is_refused_where_it_is_tried(tmp_path: Path) -> None:
+    text = "def build(name='log.txt'):\n    open(name, 'a').write('x')\n    return open(name).read()\n"
+    net = file(tmp_path / "net.py", text)
+    for exists in (False, True):
+        usercode.use(collect([f"{net}:build"], tmp_path))
+        assert (tmp_path / "log.txt").exists() == exists
+        with usercode.watched():
+            build = function(net)
+            if not exists:
+                assert build() == "x"
+                continue
+            with pytest.raises(SecateurError, match="changes a file that it may read"):
+                build()
 
 
 def test_environment_variables_are_those_that_the_study_began_with(
