@@ -20,4 +20,4 @@ def spelled(text: str, ascii_only: bool) -> str:
     """The text with exactly one column a character: what is wider or unprintable becomes `?`."""
     if ascii_only:
         return to_ascii(text)
-    return "".join(char if cell_width(char) == 1 else "?" for char in text)
+    return "".join(char if char.isprintable() and cell_width(char) == 1 else "?" for char in text)

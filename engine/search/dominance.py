@@ -31,11 +31,12 @@ SLACK = 1.05
 
 def outdone(task: Task, known: Sequence[Candidate], rank: Ranking) -> Callable[[Mapping[str, Any]], bool]:
     """Says of a point whether some amount of it is sure to be too large."""
+    bounds = _bounds(task, known, rank)
     too_large = [
         (one.point, measure)
         for one in known
         if (outcome := one.last) is not None
-        for measure, most in _bounds(task, known, rank).items()
+        for measure, most in bounds.items()
         if outcome.amounts[measure][0] > SLACK * most
     ]
     return lambda point: any(

@@ -7,10 +7,10 @@ study's events. Optuna is imported here alone, and only when a search proposes: 
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.presets.space import Dimension, Point, Space
+from engine.presets.space import Dimension, Point
 from engine.search import first
 from engine.search.dominance import outdone
 from engine.search.history import Candidate
@@ -78,6 +78,7 @@ class _Wanted:
         self._task, self._count = task, count
         self._seen = [one.point for one in known]
         self._outdone = outdone(task, known, rank)
+        self._fractions = {one.path: one for one in task.space.dimensions if not one.values and not one.whole}
 
     @property
     def enough(self) -> bool:
@@ -90,19 +91,18 @@ class _Wanted:
         if self.enough or not any(space.enabled(point)) or not self._task.allows(point):
             return
         within = 0.0 if near else NEAR
-        if not any(_alike(space, canonical, one, within) for one in self._seen) and not self._outdone(
-            canonical
-        ):
+        if not any(
+            _alike(self._fractions, canonical, one, within) for one in self._seen
+        ) and not self._outdone(canonical):
             self._seen.append(canonical)
             self.found.append(canonical)
 
 
-def _alike(space: Space, point: Point, other: Point, within: float) -> bool:
-    """Whether two points differ by no more than this share of a range in each of their fractions, and in nothing else:
+def _alike(fractions: Mapping[str, Dimension], point: Point, other: Point, within: float) -> bool:
+    """Whether two points differ by no more than this share of a range in each of the `fractions`, and in nothing else:
     numbers of channels and of zeros are whole, so that such two are often one network."""
     if point.keys() != other.keys():
         return False
-    fractions = {one.path: one for one in space.dimensions if not one.values and not one.whole}
     return all(
         abs(fractions[path].share(value) - fractions[path].share(other[path])) <= within
         if path in fractions

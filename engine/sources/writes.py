@@ -9,18 +9,25 @@ METHODS = frozenset({"write_text", "write_bytes", "touch"})
 """Of a path."""
 SAVERS = frozenset({"save", "savefig", "savetxt", "savez", "to_csv", "FileHandler", "RotatingFileHandler"})
 """Functions that write to the path among their arguments."""
+MAKERS = frozenset(
+    {"Path", "join", "joinpath", "with_suffix", "with_name", "resolve", "absolute", "expanduser", "str"}
+)
+"""Functions that make a path of others, and read nothing."""
 
 
 def only_written(nodes: Iterable[ast.AST]) -> set[int]:
     """The `id` of every node that stands in a path to be written, or in the value of a name that is only used so."""
     reached = list(nodes)
-    within = _ids(path for node in reached if isinstance(node, ast.Call) for path in _paths(node))
+    calls = [node for node in reached if isinstance(node, ast.Call)]
+    within = _ids(path for call in calls for path in _paths(call) if _is_path(path))
     used = {True: set[str](), False: set[str]()}
     for node in reached:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             used[id(node) in within].add(node.id)
     only = used[True] - used[False]
-    return within | _ids(value for node in reached for name, value in _given(node) if name in only)
+    return within | _ids(
+        value for node in reached for name, value in _given(node) if name in only and _is_path(value)
+    )
 
 
 def _paths(call: ast.Call) -> list[ast.expr]:
@@ -54,6 +61,22 @@ def _given(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
             yield name, value
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             yield name, value
+
+
+def _is_path(node: ast.expr) -> bool:
+    """Whether this may be a path as it is written; what is saved, such as weights that are read just there, is none."""
+    match node:
+        case ast.BinOp(left=left, right=right):
+            return _is_path(left) and _is_path(right)
+        case ast.Attribute(value=inner) | ast.FormattedValue(value=inner):
+            return _is_path(inner)
+        case ast.Call(func=ast.Name(id=name)):
+            return name in MAKERS
+        case ast.Call(func=ast.Attribute(value=inner, attr=name)):
+            return name in MAKERS and _is_path(inner)
+        case ast.JoinedStr(values=parts):
+            return all(map(_is_path, parts))
+    return isinstance(node, ast.Constant | ast.Name)
 
 
 def _ids(nodes: Iterable[ast.AST]) -> set[int]:

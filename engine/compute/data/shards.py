@@ -114,13 +114,15 @@ def labels_of(indexes: Sequence[Index], names: tuple[str, ...]) -> tuple[tuple[s
     Raises SecateurError for labels that are none of them.
     """
     texts = [text for index in indexes for text in index.labels]
-    if all(text.removeprefix("-").isdecimal() for text in set(texts)):
+    # A negative number that is listed as a class is a name.
+    named = set(texts) <= set(names) and any(name.startswith("-") for name in names)
+    if not named and all(text.removeprefix("-").isdecimal() for text in set(texts)):
         highest, lowest = max(map(int, set(texts))), min(map(int, set(texts)))
         if lowest < 0:
             raise SecateurError(
                 "Labels of the shards are out of range",
                 f"Some are {lowest}; 0 is the first class.",
-                "Leave out images that have no class, or write classes as names.",
+                "Leave out images that have no class, or list the classes in classes.txt.",
             )
         if set(texts) <= set(names) and any(
             names[int(text) : int(text) + 1] != (text,) for text in set(texts)

@@ -199,6 +199,18 @@ def test_labels_that_mean_no_class_or_two_are_refused(
     assert re.search(reason, f"{refused.value.title} {refused.value.detail}")
 
 
+def test_negative_numbers_that_are_listed_are_names(tmp_path: Path) -> None:
+    members = [
+        (f"{n}.{end}", held)
+        for n in range(20)
+        for end, held in (("png", png(1)), ("cls", b"-1" if n % 2 else b"1"))
+    ]
+    shard(tmp_path / "train-000000.tar", members)
+    (tmp_path / "classes.txt").write_text("-1\n1\n")
+    data = read(tmp_path)
+    assert data.class_names == ("-1", "1") and set(data.train.labels.tolist()) == {0, 1}
+
+
 @pytest.mark.parametrize(
     ("names", "taken"),
     [
