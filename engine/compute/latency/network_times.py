@@ -110,7 +110,8 @@ def _line(
     """What is added to each layer's time, what no layer takes, and the factor of what layers take then.
 
     The line goes through the first network's time exactly, and near the others'; all have as many `layers`. No more is
-    taken from a layer than the `least` that any takes, which is its start: what is left begins below zero.
+    taken from a layer than the `least` that any takes, which is its start: what is left begins below zero, and so does
+    the line of layers that hinder each other the more the wider they are.
     """
     across, up = np.asarray(sums[1:]) - sums[0], np.asarray(times[1:]) - times[0]
     far = np.abs(across) >= LEAST_SPREAD * sums[0]
@@ -120,6 +121,8 @@ def _line(
         factor = float((across[far] * up[far]).sum() / (across[far] ** 2).sum())
     factor = min(max(factor, FACTORS[0]), FACTORS[1])
     rest = times[0] / factor - sums[0]
+    if factor > 1 and rest < 0:  # wide layers hinder each other, of which the starts of layers are no part
+        rest = min(times[0] - sums[0], 0.0)
     each = max(rest / layers, -least)
     return each, factor * (rest - each * layers), factor
 

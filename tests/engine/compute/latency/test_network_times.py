@@ -53,6 +53,8 @@ def test_narrow_networks_that_gain_more_than_their_layers_are_met() -> None:
     line = _line(sums, times, LAYERS, LEAST)
     for layers, measured in zip(sums, times, strict=True):
         assert predicted(layers, LAYERS, line) == pytest.approx(measured, rel=0.25)
+    # That is no start of a layer: two in the place of one do not begin twice below zero.
+    assert predicted(4.0, 2 * LAYERS, line) == pytest.approx(8.0)
 
 
 def test_what_is_added_to_layers_is_kept_with_them() -> None:
