@@ -124,7 +124,7 @@ def _line(
     if factor > 1 and rest < 0:  # wide layers hinder each other, of which the starts of layers are no part
         rest = min(times[0] - sums[0], 0.0)
     each = max(rest / layers, -least)
-    return each, factor * (rest - each * layers), factor
+    return each, times[0] - factor * (sums[0] + each * layers), factor
 
 
 def latency_model(configs: list[LayerConfig], target: LatencyTarget, context: Context) -> LatencyModel:
