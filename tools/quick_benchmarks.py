@@ -53,8 +53,10 @@ def main() -> int:
     """Run those that are named, or all of them, also behind one that fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     every = [*ACCURACY, *TIMED]
-    parser.add_argument("names", nargs="*", choices=every, default=every, metavar="NAME")
-    wanted = parser.parse_args().names
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(every))
+    wanted = parser.parse_args().names or every
+    if unknown := [name for name in wanted if name not in every]:
+        parser.error(f"{', '.join(unknown)}: not among {', '.join(every)}")
     with ThreadPoolExecutor(2) as two:
         good = list(two.map(holds, [name for name in ACCURACY if name in wanted]))
     good += [holds(name) for name in TIMED if name in wanted]
