@@ -91,7 +91,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
 
     async def _start(self, turning: Turning) -> None:
         await turning.start()
-        if self.is_attached:  # the lab may be left meanwhile
+        if self.is_running:  # the lab may be left meanwhile: what the page is made of goes first
             self._show()  # where it could not even begin, that is what there is to say
 
     def _give_back(self) -> None:
