@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from textual.message_pump import MessagePump
 
+from engine.studies.rundir import RunDir
+from tui.work.messages import StudiesChanged, StudyChanged
+
 if TYPE_CHECKING:  # the thread brings along what reads studies: the first frame does without
     from engine.results.pick import Asked
     from engine.studies.state import StudyState
@@ -111,8 +114,6 @@ class Watcher:
             self._list()
 
     def _follow(self, name: str, study: _Followed) -> None:
-        from engine.studies.rundir import RunDir
-        from tui.work.messages import StudyChanged
         from tui.work.reading import Following
 
         if study.following is None:
@@ -128,7 +129,6 @@ class Watcher:
             node.post_message(StudyChanged(name, state))
 
     def _list(self) -> None:
-        from tui.work.messages import StudiesChanged
         from tui.work.reading import Listing
 
         if self._listing is None:
