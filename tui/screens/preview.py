@@ -3,7 +3,6 @@
 from textual import on
 from textual.timer import Timer
 
-from engine.plotting.figure import Figure
 from engine.studies.status import OPEN
 from tui.screens.base import BaseScreen, titled
 from tui.session import Session
@@ -45,7 +44,7 @@ class Preview(BaseScreen):
         if name:
             self.session.watcher.subscribe(self, name)
         plot.border_title = name or "its curve"
-        plot.show(Figure())
+        plot.clear()
 
     def on_screen_suspend(self) -> None:
         self._followed = ""
