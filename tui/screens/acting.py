@@ -12,6 +12,11 @@ from tui.widgets.confirm import Ask, Confirm
 from tui.work import studies
 
 
+def question(act: str, meant: Sequence[Listed]) -> str:
+    """Whether to do it to these studies, as the title of what asks."""
+    return f"{act} {meant[0].run.name}?" if len(meant) == 1 else f"{act} {len(meant)} studies?"
+
+
 class StudyActions(BaseScreen):
     """A part of such a place."""
 
@@ -33,9 +38,8 @@ class StudyActions(BaseScreen):
         meant = [study for study in self.meant() if study.status.state in OPEN]
         if meant:
             done = ", ".join(f"{study.run.name}: {study.status.counts}" for study in meant)
-            title = f"Stop {meant[0].run.name}?" if len(meant) == 1 else f"Stop {len(meant)} studies?"
             detail = f"{done}. What is done stays, and r goes on where it was."
-            if not await self.app.push_screen_wait(Confirm(title, detail, "Stop", "Go on")):
+            if not await self.app.push_screen_wait(Confirm(question("Stop", meant), detail, "Stop", "Go on")):
                 return
         self.do("asked to stop", OPEN, studies.cancel)
 

@@ -19,7 +19,7 @@ from engine.studies.listed import Listed
 from engine.studies.status import OPEN
 from engine.text.phrases import counted
 from tui.keys.action import hint
-from tui.screens.acting import StudyActions
+from tui.screens.acting import StudyActions, question
 from tui.screens.base import bindings
 from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
@@ -217,10 +217,11 @@ class StudiesScreen(
         """Run what is done of what is meant again, once that is confirmed: it takes as long as it took."""
         meant = [study for study in self.meant() if study.status.state == "done"]
         if meant:
-            title = f"Replay {meant[0].run.name}?" if len(meant) == 1 else f"Replay {len(meant)} studies?"
             trials = counted(sum(study.status.trials for study in meant), "trial")
             detail = f"Every step of {trials} is computed again from nothing, and every number compared."
-            if not await self.app.push_screen_wait(Confirm(title, detail, "Replay", "Leave it")):
+            if not await self.app.push_screen_wait(
+                Confirm(question("Replay", meant), detail, "Replay", "Leave it")
+            ):
                 return
         self.do("being replayed", ("done",), studies.replay)
 
@@ -331,9 +332,8 @@ class StudiesScreen(
             return
         if not chosen:
             return
-        title = f"Delete {chosen[0].run.name}?" if len(chosen) == 1 else f"Delete {len(chosen)} studies?"
         lost = await asyncio.to_thread(studies.what_is_lost, chosen)
-        if await self.app.push_screen_wait(Confirm(title, lost, "Delete", "Keep")):
+        if await self.app.push_screen_wait(Confirm(question("Delete", chosen), lost, "Delete", "Keep")):
             if self.session.study in {s.run.name for s in chosen}:
                 self.session.study = None
             await self.carry_out(chosen, studies.delete, "deleted")
