@@ -77,8 +77,7 @@ def items(root: Mapping, problems: Iterable[Problem] = ()) -> list[Item]:
         off = not enabled(root, step.index)
         lines.append(Item(f"step:{step.index}", label, _step_value(step, swept), wrong, off))
     lines.append(Item(ADD, "add a step"))
-    searched = value_at(root, Address(None, "search")) not in (ABSENT, None)
-    unswept = "Sweep: nothing, the search chooses" if searched else "Sweep: nothing, one trial"
+    unswept = "Sweep: nothing, the search chooses" if _is_set(root, "search") else "Sweep: nothing, one trial"
     lines.append(Item(SWEEP_HEAD, "Sweep" if swept else unswept, heading=True))
     lines += [
         Item(f"axis:{axis.path}", axis.path, axis_value(axis), _count(every_problem, axis.problem_path))
@@ -105,12 +104,11 @@ def section_value(root: Mapping, section: str) -> str:
                 f"seed {_written(root, 'seed', '0')}, threads {_written(root, 'threads', 'auto')}, {device}"
             )
         case "measure":
-            latency = value_at(root, Address(None, "measure.latency"))
             size = value_at(root, Address(None, "measure.size")) is not False
-            parts = [*(["size"] if size else []), *(["latency"] if latency not in (ABSENT, None) else [])]
+            parts = [*(["size"] if size else []), *(["latency"] if _is_set(root, "measure.latency") else [])]
             return ", ".join(["accuracy", *parts])
         case "executor":
-            if value_at(root, Address(None, "executor.slurm")) not in (ABSENT, None):
+            if _is_set(root, "executor.slurm"):
                 return f"Slurm, partition {_written(root, 'executor.slurm.partition', 'by default')}"
             parallel = _written(root, "executor.local.parallel", "1")
             return f"this machine, {parallel} at a time"
@@ -126,10 +124,10 @@ def section_value(root: Mapping, section: str) -> str:
 
 def _search_value(root: Mapping) -> str:
     """What a search looks for, and its budget."""
-    if value_at(root, Address(None, "search")) in (ABSENT, None):
+    if not _is_set(root, "search"):
         return "off"
     goal = "most accurate" if value_at(root, Address(None, "search.most_accurate")) is True else "no goal"
-    if value_at(root, Address(None, "search.fastest")) not in (ABSENT, None):
+    if _is_set(root, "search.fastest"):
         goal = f"fastest in {_written(root, 'search.fastest.runtime', 'onnxruntime')}"
     elif smallest := _written(root, "search.smallest", ""):
         goal = f"smallest {smallest}"
@@ -139,6 +137,10 @@ def _search_value(root: Mapping) -> str:
 
 def _last(path: str) -> str:
     return path.rpartition(".")[2]
+
+
+def _is_set(root: Mapping, path: str) -> bool:
+    return value_at(root, Address(None, path)) not in (ABSENT, None)
 
 
 def _written(root: Mapping, path: str, otherwise: str) -> str:
