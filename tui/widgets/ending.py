@@ -8,7 +8,7 @@ from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
 if TYPE_CHECKING:
-    from engine.results.failures import Part
+    from engine.results.failures import Ending, Part
     from engine.studies.state import StudyState
 
 ONWARD = f"r in {hint('studies')}"
@@ -29,6 +29,13 @@ def paragraphs(parts: "Sequence[tuple[Part, str]]", width: int) -> list[Line]:
     return out
 
 
+def _places_of(end: "Ending") -> str:
+    """Where all of an ending is told: at the first trial of each reason, else where the study runs."""
+    failed = [str(reason.trials[0]) for reason in end.reasons if reason.trials]
+    which = ("trial " if len(failed) == 1 else "trials ") + ", ".join(failed)
+    return f"{which} in {hint('trial')}" if failed else hint("run")
+
+
 class Endings(Painted):
     """The endings of studies, as high as they need; nothing while all goes well."""
 
@@ -45,28 +52,20 @@ class Endings(Painted):
 
     def show(self, states: "Sequence[StudyState]", most: int = 12, also: str = "") -> None:
         """Show what became of these studies on at most `most` lines; `also`: another way on."""
+        from engine.results.failures import ending, paragraphs_of
+
         parts: list[tuple[Part, str]] = []
         for state in states:
-            parts += self._parts_of(state, len(states) > 1)
+            if end := ending(state):
+                (_, head), *rest = paragraphs_of(end, self._onward)
+                parts += [("headline", f"{state.name}: {head}" if len(states) > 1 else head), *rest]
+                self._all = _places_of(end)
         if parts and also:
             parts.append(("onward", also))
         if (parts, most) != (self._parts, self._most):
             self._parts, self._most = parts, most
             self.refresh(layout=True)
             self.redraw()
-
-    def _parts_of(self, state: "StudyState", named: bool) -> "Sequence[tuple[Part, str]]":
-        """What became of a study, if it is not well; `named`: with the study's name."""
-        from engine.results.failures import ending, paragraphs_of
-
-        end = ending(state)
-        if end is None:
-            return ()
-        failed = [str(reason.trials[0]) for reason in end.reasons if reason.trials]
-        which = ("trial " if len(failed) == 1 else "trials ") + ", ".join(failed)
-        self._all = f"{which} in {hint('trial')}" if failed else hint("run")
-        (_, head), *rest = paragraphs_of(end, self._onward)
-        return [("headline", f"{state.name}: {head}" if named else head), *rest]
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         return len(self._paragraphs(width))
