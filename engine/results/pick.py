@@ -61,7 +61,11 @@ class Pick:
     @property
     def harmless(self) -> bool:
         """Whether it loses at most what it may, however large it is."""
-        return self.loss <= self.allowed + ROUNDING
+        return self.allows(self.loss)
+
+    def allows(self, loss: float) -> bool:
+        """Whether a model that loses so much loses at most what it may."""
+        return loss <= self.allowed + ROUNDING
 
     @property
     def times(self) -> float | None:

@@ -18,7 +18,7 @@ from engine.presets.edits import Edit, add_step, sweep
 from engine.presets.steps import Address, steps_of
 from engine.presets.yaml.tree import Mapping, node_of
 from engine.results import edited
-from engine.results.pick import ROUNDING, Pick, loss
+from engine.results.pick import Pick, loss
 from engine.results.summary import PACKED, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StepState, StudyState, TrialState
@@ -94,7 +94,7 @@ class _Found:
         return loss(trials, self.choice.quality)
 
     def loses_too_much(self, trials: Sequence[TrialState]) -> bool:
-        return self.loss(trials) > self.choice.allowed + ROUNDING
+        return not self.choice.allows(self.loss(trials))
 
     def amount(self, trials: Sequence[TrialState]) -> float:
         """How much of the goal's measure they have, on average."""
