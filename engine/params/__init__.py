@@ -6,7 +6,7 @@ one of them, and many a command none.
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Union
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ PLACES = {
 
 @cache
 def _imported(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    return resolve_name(f"{__name__}.{place}")
 
 
 class _Steps(Mapping[str, "type[Step]"]):
