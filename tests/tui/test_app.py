@@ -1,7 +1,5 @@
 """The app moves between the places of one table, and carries out what screens ask for."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import pytest
 
 from engine.errors import UsageError
 from engine.testing import folders as fabricate
-from tests import HOME
+from tests.fresh import printed
 from tests.tui.screens.test_screens import shows, until
 from tui.app import Lab
 from tui.keys.action import PLACES, Place
@@ -53,8 +51,7 @@ def test_a_place_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
 
 def test_places_are_imported_when_they_are_shown() -> None:
     code = "import sys, tui.app; print(*sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
-    assert not {place.screen.partition(":")[0] for place in PLACES} & set(done.stdout.split())
+    assert not {place.screen.partition(":")[0] for place in PLACES} & set(printed(code).split())
 
 
 @pytest.mark.parametrize(
@@ -76,8 +73,7 @@ def test_places_are_imported_when_they_are_shown() -> None:
 def test_the_first_frame_does_without_what_comes_later(places: Sequence[Place], late: Sequence[str]) -> None:
     shown = ", ".join(place.screen.partition(":")[0] for place in places)
     code = f"import sys, tui.app, {shown}; print(*[name for name in {late} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    assert printed(code).split() == []
 
 
 @pytest.mark.parametrize("first", ["studies", "lab"])

@@ -11,6 +11,7 @@ import pytest
 
 from engine.machine import signals
 from engine.testing import folders as fabricate
+from tests.fresh import printed
 from tests.tui.terminal import HOME, Terminal
 
 INPUTS = """
@@ -153,14 +154,12 @@ for module in pkgutil.walk_packages(tui.__path__, "tui."):
 import engine.runner.launch, engine.runner.replay
 print(*[name for name in {names.split()!r} if name in sys.modules])
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    assert printed(code).strip() == ""
 
 
 def test_escape_sequences_may_arrive_in_pieces() -> None:
     code = "import tui, textual.constants as c; print(c.ESCAPE_DELAY)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
-    assert float(done.stdout) >= 0.4
+    assert float(printed(code)) >= 0.4
 
 
 def test_the_first_frame_is_drawn_once(tmp_path: Path) -> None:

@@ -1,16 +1,13 @@
 """The command line as a whole: which module declares which command, and what a command brings along."""
 
 import argparse
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from engine.cli.main import COMMANDS, parser
-
-HOME = Path(__file__).resolve().parents[3]
+from tests.fresh import printed
 
 
 @pytest.mark.parametrize("module", COMMANDS)
@@ -38,12 +35,5 @@ def test_a_command_brings_along_only_what_it_needs(tmp_path: Path) -> None:
         "import sys; from engine.cli.main import main, parser; parser('lab'); main(['list']); "
         "print(*(name for name in ('pydantic', 'yaml', 'asyncio', 'engine.studies.state') if name in sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=HOME,
-        env={"SECATEUR_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[1:] == [""]
+    said = printed(code, SECATEUR_HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path))
+    assert said.splitlines()[1:] == [""]

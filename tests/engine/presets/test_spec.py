@@ -1,8 +1,5 @@
 """From a valid preset to its trials."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ from engine.params import Finetune, PruneWeights, Train
 from engine.params.pruning import Cubic, Linear, OneShot
 from engine.presets import shipped as presets
 from engine.presets import spec
+from tests.fresh import printed
 
 PRESET = """\
 about: Local against global
@@ -281,14 +279,7 @@ def test_reading_a_preset_imports_nothing_heavy() -> None:
         "import sys; from engine.presets import shipped, spec; spec.read(shipped.find('quickstart'));"
         "print([name for name in ('torch', 'numpy', 'onnx', 'sklearn', 'pandas') if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": "."},
-    )
-    assert done.stdout.strip() == "[]"
+    assert printed(code).strip() == "[]"
 
 
 def test_weights_from_a_file_need_no_name() -> None:
