@@ -82,6 +82,15 @@ async def test_wide_and_odd_characters_keep_their_columns() -> None:
         assert regions == [Region(3, 0, 2, 1)]
 
 
+async def test_letters_that_join_the_one_before_are_drawn_with_it_and_take_no_column() -> None:
+    widget = Lines()
+    app = Host(widget)
+    async with app.run_test(size=(12, 3)):
+        widget.shown_lines = [[("re\u0301sume\u0301|", "")], [("नमस्ते|", "good")], [("模\u0301|\u202e|", "")]]
+        widget.redraw()
+        assert app.text() == ["re\u0301sume\u0301|     ", "नमस्ते|       ", "模\u0301| |       "]
+
+
 ODD = [
     Figure(),
     Figure(series=(series("a", [0.0], [0.5]),)),
@@ -91,15 +100,6 @@ ODD = [
     Figure(series=(series("a", range(100_000), [i % 7 for i in range(100_000)]),)),
     Figure(series=tuple(series(str(i), [0.0, 1.0], [i, i]) for i in range(60))),
 ]
-
-
-async def test_letters_that_join_the_one_before_are_drawn_with_it_and_take_no_column() -> None:
-    widget = Lines()
-    app = Host(widget)
-    async with app.run_test(size=(12, 3)):
-        widget.shown_lines = [[("re\u0301sume\u0301|", "")], [("नमस्ते|", "good")], [("模\u0301|\u202e|", "")]]
-        widget.redraw()
-        assert app.text() == ["re\u0301sume\u0301|     ", "नमस्ते|       ", "模\u0301| |       "]
 
 
 @pytest.mark.parametrize("figure", ODD)
