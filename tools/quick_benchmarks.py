@@ -10,6 +10,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from engine import datasets
+from engine.errors import SecateurError
+from engine.params.preset import Data
+from tools import slurm_cluster
 
 ACCURACY = (
     "channels",
@@ -35,10 +41,27 @@ ACCURACY = (
 """Those whose claims do not depend on what else computes, the longest first: two run at a time."""
 TIMED = ("solver", "predicted_latency", "latency_target")
 """Those that time something: each runs alone."""
+OF_FASHION_MNIST = ("knob", "predicted_latency")
+"""Those whose images come with a package of the system."""
+
+
+def lacks(name: str) -> str:
+    """Why a benchmark can't run on this machine; empty if it can."""
+    if name == "slurm_faults":
+        return slurm_cluster.missing()
+    if name in OF_FASHION_MNIST:
+        try:
+            datasets.locate(Data(name="fashion-mnist"), Path())
+        except SecateurError as error:
+            return error.title
+    return ""
 
 
 def holds(name: str) -> bool:
-    """Whether the benchmark ends well; its output is printed where not."""
+    """Whether the benchmark ends well, or can't run here; its output is printed where not."""
+    if why := lacks(name):
+        print(f"{name}: left out, {why}", flush=True)
+        return True
     started = time.monotonic()
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -109,6 +109,10 @@ class Space:
         switched = (point.get(f"{name}.{ENABLED}") is not False for name in self.names)
         return [on and step not in off for step, on in enumerate(switched)]
 
+    def running(self, point: Point) -> dict[str, bool]:
+        """The same by the steps' names."""
+        return dict(zip(self.names, self.enabled(point), strict=True))
+
     def canonical(self, point: Point) -> dict[str, Any]:
         """The point without values of steps that are off, which decide nothing: equal ones are one candidate."""
         on = self.enabled(point)

@@ -6,11 +6,11 @@ is a small part.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.presets import limits
-from engine.presets.space import ENABLED, Dimension, Space
+from engine.presets.space import Dimension, Point, Space
 from engine.search.history import Candidate
 from engine.search.ranking import Ranking
 from engine.search.task import Task
@@ -29,7 +29,7 @@ SLACK = 1.05
 """How many times the most that it may have a milder point's neighbour has: files are not in order to the byte."""
 
 
-def outdone(task: Task, known: Sequence[Candidate], rank: Ranking) -> Callable[[Mapping[str, Any]], bool]:
+def outdone(task: Task, known: Sequence[Candidate], rank: Ranking) -> Callable[[Point], bool]:
     """Says of a point whether some amount of it is sure to be too large."""
     bounds = _bounds(task, known, rank)
     too_large = [
@@ -58,24 +58,22 @@ def _bounds(task: Task, known: Sequence[Candidate], rank: Ranking) -> dict[str, 
     return found
 
 
-def milder(
-    space: Space, point: Mapping[str, Any], other: Mapping[str, Any], *, switches: bool = True
-) -> bool:
+def milder(space: Space, point: Point, other: Point, *, switches: bool = True) -> bool:
     """Whether a point compresses no more than another in anything, and so has no less of any amount.
 
     `switches`: whether a technique that is off counts as milder: a file of fewer bits is smaller, but not surely
     faster.
     What says nothing of how far a step goes has to be equal; of trainings nothing counts.
     """
-    on, others = (dict(zip(space.names, space.enabled(one), strict=True)) for one in (point, other))
-    for name in space.techniques:
-        more, differs = on[name] and not others[name], on[name] != others[name]
-        if more or (differs and not switches):
-            return False
+    on, others = space.running(point), space.running(other)
+    differ = [name for name in space.techniques if on[name] != others[name]]
+    if any(on[name] for name in differ) or (differ and not switches):
+        return False
+    both = {name for name in space.techniques if on[name]}
     return all(
         _no_harsher(one, point[one.path], other[one.path])
         for one in space.dimensions
-        if one.field != (ENABLED,) and space.names[one.step] in space.techniques and on[space.names[one.step]]
+        if space.names[one.step] in both and not one.switch
     )
 
 

@@ -59,7 +59,7 @@ class Task:
 
     def allows(self, point: Point) -> bool:
         """Whether what is held runs at a point, or does not, as wished."""
-        on = dict(zip(self.space.names, self.space.enabled(point), strict=True))
+        on = self.space.running(point)
         return all(on.get(name, wanted) == wanted for name, wanted in self.held.items())
 
     def switched(self, point: Point) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Rounds of a search: what is tried next follows from what is known, and from nothing else."""
 
 import itertools
-import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -47,21 +46,22 @@ def computed(point: dict[str, float], rung: int) -> Outcome | None:
     return Outcome(0, quality, 0.99 - quality, {"size.packed": (size, 100_000.0)})
 
 
-def carried_out(task: Task, count: int, shuffle: random.Random | None = None) -> list[rounds.Round]:
-    found: list[rounds.Round] = []
+def followed(task: Task, count: int) -> Iterator[tuple[rounds.Round, list[Candidate]]]:
+    """So many rounds, each with what was known before it."""
     known: dict[int, Candidate] = {}
     for number in range(count):
-        mixed = list(known.values())
-        if shuffle:
-            shuffle.shuffle(mixed)
-        next_ = rounds.search(task, sorted(mixed, key=lambda one: one.number), number)
+        before = [known[one] for one in sorted(known)]
+        next_ = rounds.search(task, before, number)
         assert next_ is not None
-        found.append(next_)
+        yield next_, before
         for entry in next_.entries:
             assert entry.point is not None and entry.candidate is not None
             one = known.setdefault(entry.candidate, Candidate(entry.candidate, entry.point))
             one.outcomes[entry.rung] = computed(entry.point, entry.rung)
-    return found
+
+
+def carried_out(task: Task, count: int) -> list[rounds.Round]:
+    return [round_ for round_, _ in followed(task, count)]
 
 
 def test_the_same_outcomes_give_the_same_rounds(task: Task) -> None:
@@ -80,21 +80,16 @@ def test_rounds_are_full_and_nothing_is_tried_twice(task: Task) -> None:
 
 
 def test_who_goes_on_is_of_the_better_half_of_its_rung_then(task: Task) -> None:
-    known: dict[int, Candidate] = {}
     at = [0, 0, 0]
-    for one in carried_out(task, 8):
-        rank = Ranking.of(task, list(known.values()))
-        for entry in one.entries:
+    for round_, known in followed(task, 8):
+        rank = Ranking.of(task, known)
+        for entry in round_.entries:
             at[entry.rung] += 1
-            if entry.rung and entry.candidate is not None:
-                before = entry.rung - 1
-                there = {n: o for n, c in known.items() if (o := c.outcomes.get(before)) is not None}
-                better = sorted(there, key=lambda n: (rank.key(there[n], before), n))[: len(there) // 2]
+            if entry.rung:
+                rung = entry.rung - 1
+                there = {one.number: last for one in known if (last := one.outcomes.get(rung)) is not None}
+                better = sorted(there, key=lambda n: (rank.key(there[n], rung), n))[: len(there) // 2]
                 assert entry.candidate in better
-        for entry in one.entries:
-            if entry.candidate is not None and entry.point is not None:
-                found = known.setdefault(entry.candidate, Candidate(entry.candidate, entry.point))
-                found.outcomes[entry.rung] = computed(entry.point, entry.rung)
     assert at[0] > at[1] > at[2] > 0
 
 
@@ -113,21 +108,13 @@ def test_what_may_miss_a_limit_by_bad_luck_alone_goes_on(task: Task) -> None:
 
 def test_what_is_milder_than_one_that_is_too_large_is_not_tried(task: Task) -> None:
     """Behind the first rounds every new candidate may still be the smallest."""
-    known: dict[int, Candidate] = {}
-    for one in carried_out(task, 12):
-        rank = Ranking.of(task, list(known.values()))
-        bound = rank.bound(list(known.values()), task.search.finalists)
-        for entry in one.entries:
+    for round_, known in followed(task, 12):
+        bound = Ranking.of(task, known).bound(known, task.search.finalists)
+        for entry in round_.entries:
             if entry.rung == 0 and entry.point is not None:
-                harsher = [
-                    c.point for c in known.values() if dominance.milder(task.space, entry.point, c.point)
-                ]
+                harsher = [one.point for one in known if dominance.milder(task.space, entry.point, one.point)]
                 sizes = [o.amounts["size.packed"][0] for p in harsher if (o := computed(dict(p), 0))]
                 assert all(size <= dominance.SLACK * bound for size in sizes)
-        for entry in one.entries:
-            if entry.candidate is not None and entry.point is not None:
-                found = known.setdefault(entry.candidate, Candidate(entry.candidate, entry.point))
-                found.outcomes[entry.rung] = computed(entry.point, entry.rung)
 
 
 def test_new_candidates_are_not_next_to_known_ones_while_there_is_room(task: Task) -> None:
@@ -256,13 +243,8 @@ def test_who_can_become_no_finalist_is_not_trained_on(task: Task) -> None:
 
 def known_after(task: Task, count: int) -> list[Candidate]:
     """What is known after so many rounds."""
-    known: dict[int, Candidate] = {}
-    for round_ in carried_out(task, count):
-        for entry in round_.entries:
-            assert entry.candidate is not None and entry.point is not None
-            one = known.setdefault(entry.candidate, Candidate(entry.candidate, entry.point))
-            one.outcomes[entry.rung] = computed(entry.point, entry.rung)
-    return list(known.values())
+    _, known = next(itertools.islice(followed(task, count + 1), count, None))
+    return known
 
 
 def quantized(point: Mapping[str, object]) -> bool:
