@@ -15,7 +15,7 @@ LIKE = "_secateur_tests_like"
 def use(named: str) -> None:
     """Have processes of this one forked from the server `named` by its address and key, and be like this one."""
     address, _, key = named.partition(" ")
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     server._forkserver_address = address
     server._forkserver_authkey = bytes.fromhex(key) or None
     server._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)
@@ -30,7 +30,7 @@ def fork_alike() -> None:
 
 def _popen(process: BaseProcess) -> Any:
     setattr(process, LIKE, _Like())  # goes over with it
-    return popen_forkserver.Popen(process)  # type: ignore[arg-type]
+    return popen_forkserver.Popen(process)
 
 
 class _Like:
