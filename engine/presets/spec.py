@@ -202,6 +202,10 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
         settings = settings.model_copy(update={"search": search})
     found_space, found = space.read(root)
     problems += found
+    if not problems and not stored and not found_space.techniques:
+        listed = at(root, "search", "over") or root
+        what = "has no step that compresses and may run"
+        problems.append(Problem(listed.place, "search.over", what, "such as prune.channels: {speedup: 1..8}"))
     if problems:
         return None, problems
     root, settings, found = _with_tables(root, settings, found_space, stored)
