@@ -217,6 +217,23 @@ class ScaledByWidth(WidthFromInput):
         return self.last(x.mean(1))  # type: ignore[no-any-return]
 
 
+class UsesWeightsInTraining(nn.Module):
+    """Attention whose weights its network looks at in training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 4, 4)
+        self.attention = nn.MultiheadAttention(24, 3, batch_first=True)
+        self.last = nn.Linear(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        x, weights = self.attention(x, x, x)
+        if self.training:
+            x = x + 0 * weights.mean()
+        return self.last(x.mean(1))  # type: ignore[no-any-return]
+
+
 class Sliced(nn.Module):
     """Takes its first 8 channels by a number written in the code: what fewer channels would break."""
 
