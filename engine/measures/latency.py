@@ -5,12 +5,13 @@ of torch at batch 32 in bf16 on two threads; what is left out matches anything, 
 meant. `speedup` is the baseline's time over the model's.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from engine.measures.table import FIELDS, row_place
-from engine.params.runtimes import INT8, PRECISIONS, RUNTIMES, ProfiledRuntime
+from engine.params.runtimes import INT8, LARGEST_BATCH, PRECISIONS, RUNTIMES, ProfiledRuntime
 from engine.text.numbers import MISSING, duration, milliseconds, percent, ratio, significant
 
 Row = dict[str, Any]
@@ -52,19 +53,28 @@ def parse(name: str) -> Name:
 
 
 def is_known(name: str) -> bool:
-    """Whether every part of a name of rows can be of one.
+    """Whether every part of a name of rows can be of one, and says something else than the others.
 
-    >>> is_known("latency.openvino.1"), is_known("latency.tensorrt")
-    (True, False)
+    >>> is_known("latency.openvino.1"), is_known("latency.tensorrt"), is_known("latency.torch.1.p90")
+    (True, False, False)
     """
-    return all(value in RUNTIMES for dimension, value in parse(name).wanted if dimension == "runtime")
+    wanted = parse(name).wanted
+    return len(dict(wanted)) == len(wanted) and all(_can_be(*one) for one in wanted)
+
+
+def _can_be(dimension: str, value: Any) -> bool:
+    match dimension:
+        case "runtime":
+            return value in RUNTIMES
+        case "batch":
+            return bool(1 <= value <= LARGEST_BATCH)
+    return bool(value)
 
 
 def _wanted(part: str) -> tuple[str, Any]:
-    if part.isdigit():
-        return "batch", int(part)
-    if part.endswith("t") and part[:-1].isdigit():
-        return "threads", int(part[:-1])
+    number = re.fullmatch(r"([0-9]{1,9})(t?)", part)
+    if number:
+        return "threads" if number[2] else "batch", int(number[1])
     return ("precision" if part in (*PRECISIONS, INT8) else "runtime"), part
 
 

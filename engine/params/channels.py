@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import TABLES, Overlay
 from engine.params.pruning import OneShot, Schedule
-from engine.params.runtimes import Runtime, TargetRuntime
+from engine.params.runtimes import LARGEST_BATCH, Runtime, TargetRuntime
 from engine.params.variants import kind_from_name
 
 TARGETS = ("speedup", "compression", "latency")
@@ -61,7 +61,7 @@ class LatencyTarget(Params):
     """Latency of the model before this step over its latency after it, as measured."""
     runtime: TargetRuntime = "onnxruntime"
     """Inference runtime to measure in. Not `torch-compile`: it would compile every candidate anew."""
-    batch: int = param(1, ge=1, le=4096, unit="images")
+    batch: int = param(1, ge=1, le=LARGEST_BATCH, unit="images")
     """Batch size to measure."""
 
 
@@ -76,6 +76,11 @@ class PruneChannels(StepParams):
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
     spares_skipped: ClassVar[bool] = False
+    resizes: ClassVar[bool] = True
+    fits_by: ClassVar[tuple[str, ...]] = (
+        *("criterion", "learning", "scope", "skip"),
+        *("ratio", "speedup", "compression", "latency", "floor", "round_to"),
+    )
 
     criterion: Literal[
         "auto", "l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"

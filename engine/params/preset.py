@@ -10,7 +10,7 @@ from engine.params.base import Clash, Names, Params, Several, defaults, param
 from engine.params.catalog import own_code
 from engine.params.data import Data as Data
 from engine.params.data import Seed
-from engine.params.runtimes import Precision, Runtime
+from engine.params.runtimes import LARGEST_BATCH, Precision, Runtime
 from engine.params.search import Search
 from engine.params.slurm import Slurm
 
@@ -66,7 +66,7 @@ class Latency(Params):
     """Inference runtimes to measure in: PyTorch as it is or compiled (inductor), ONNX Runtime, OpenVINO."""
     precision: Annotated[tuple[Precision, ...], Several] = param(("fp32",), min_length=1)
     """What float models compute in, where runtime and machine can; INT8 models are measured as they are."""
-    batch: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Several] = param(
+    batch: Annotated[tuple[Annotated[int, Field(ge=1, le=LARGEST_BATCH)], ...], Several] = param(
         (1,), min_length=1, unit="images"
     )
     """Batch sizes to measure."""

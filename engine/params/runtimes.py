@@ -14,6 +14,8 @@ ProfiledRuntime = Literal["onnxruntime", "openvino"]
 """Those that tell what each node of a file takes."""
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+LARGEST_BATCH = 4096
+"""Images of a call at most."""
 INT8 = "int8"
 """What the rows of a quantized model are labelled with: a property of its file, not of the runtime's settings."""
 

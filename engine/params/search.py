@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Params, defaults, param
-from engine.params.runtimes import TargetRuntime
+from engine.params.runtimes import LARGEST_BATCH, TargetRuntime
 
 MOST_ACCURATE = "accuracy"
 """What a search for the most accurate model has most of; every other goal is a measure that it has least of."""
@@ -16,7 +16,7 @@ class Fastest(Params):
 
     runtime: TargetRuntime = "onnxruntime"
     """Inference runtime to measure in."""
-    batch: int = param(1, ge=1, le=4096, unit="images")
+    batch: int = param(1, ge=1, le=LARGEST_BATCH, unit="images")
     """Batch size to measure."""
 
     @property

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Family, Names, Params, Several, StepParams, param
 from engine.params.overlays import TABLES, Overlay
-from engine.params.runtimes import Runtime, TargetRuntime
+from engine.params.runtimes import LARGEST_BATCH, Runtime, TargetRuntime
 
 Of = Literal["weights", "channels", "bits", "rank"]
 
@@ -16,7 +16,7 @@ class Timed(Params):
 
     runtime: TargetRuntime = "onnxruntime"
     """Inference runtime to measure in."""
-    batch: int = param(1, ge=1, le=4096, unit="images")
+    batch: int = param(1, ge=1, le=LARGEST_BATCH, unit="images")
     """Batch size to measure."""
 
 
@@ -30,6 +30,7 @@ class Sensitivity(StepParams):
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
     spares_skipped: ClassVar[bool] = False
     times_apart: ClassVar[bool] = True
+    fits_by: ClassVar[tuple[str, ...]] = ("of", "skip")
 
     of: Of = "channels"
     """What is removed: single weights, channels with everything coupled to them, bits of the weights

@@ -63,3 +63,10 @@ class Slurm(Params):
     """Image that tasks run in, by `apptainer exec`; secateur must be installed in it."""
     extra: Lines = param((), form="texts on one line each")
     """Further flags for `sbatch`, last, such as `--mail-type=END`."""
+
+
+class Settled(Slurm):
+    """What a site's or a user's file says: the same options, and whether they are for presets that say nothing."""
+
+    default: bool = False
+    """Whether presets that do not say where they run do so by Slurm."""

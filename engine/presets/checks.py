@@ -178,20 +178,7 @@ def _plot(root: Mapping, swept: Sweep) -> list[Problem]:
     known = (*axes, *numbers, *drawn("plot"), *rates)
     problems = _one_of(x, known, "a swept parameter or a measure") + _one_of(y, drawn("plot"), "a measure")
     problems += _each_of(at(root, "plot", "by"), (*axes, *dimensions), "a swept parameter")
-    return problems or _unmeasured((x, y), root, swept)
-
-
-def _unmeasured(axes: tuple[Node | None, ...], root: Mapping, swept: Sweep) -> list[Problem]:
-    """A plot of latencies that no trial measures would stay empty, which shows only after all the computing."""
-    given_latency = _values(root, swept, "measure.latency")
-    below = any(one.target.keys[:2] == ("measure", "latency") for one in swept.assignments)
-    if below or any(not isinstance(node, Scalar) or node.value is not None for node in given_latency):
-        return []
-    node = next((node for node in axes if node is not None and latency.is_name(text_of(node))), None)
-    if node is None:
-        return []
-    what = f"{given(node)}, but no trial measures latency"
-    return [Problem(node.place, node.path, what, "with `measure: {latency: {}}`")]
+    return problems
 
 
 def _rates(root: Mapping) -> tuple[str, ...]:
@@ -210,7 +197,8 @@ def _each_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Probl
 def _one_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Problem]:
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or node.value in known:
         return []
-    if "latency" in known and latency.is_name(node.value) and latency.is_known(node.value):
+    of_rows = latency.is_name(node.value) and latency.is_known(node.value)
+    if of_rows and latency.parse(node.value).field in known:
         return []
     allowed = f"{what}: {names(known, most=20)}" if known else f"{what} (nothing is swept)"
     return [Problem(node.place, node.path, given(node), allowed, suggest(node.value, known))]

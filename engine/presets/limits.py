@@ -167,6 +167,6 @@ def loss(limits: Iterable[Limit]) -> float | None:
 
 def latencies(search: Search) -> list[tuple[str, int]]:
     """Runtimes and batch sizes whose latency the goal or a limit is about."""
-    wanted = [search.goal, *search.within]
-    found = [dict(latency.parse(name).wanted) for name in wanted if name.startswith("latency.")]
+    wanted = [name for name in (search.goal, *search.within) if name.startswith("latency.")]
+    found = [dict(latency.parse(name).wanted) for name in wanted if latency.is_known(name)]
     return list(dict.fromkeys((one.get("runtime", "onnxruntime"), one.get("batch", 1)) for one in found))

@@ -94,7 +94,8 @@ class Space:
     """All dimensions, and the rungs of the training that has some.
 
     `rungs` are the epochs in total of each rung, one 0 where no training has a range; `training`: its place in `over`.
-    `names` are what the steps of `over` are called, `techniques` those of them that compress.
+    `names` are what the steps of `over` are called, `techniques` those of them that compress and may run, `off` the
+    places of those whose `enabled` is plainly false.
     """
 
     names: tuple[str, ...]
@@ -102,10 +103,14 @@ class Space:
     rungs: tuple[int, ...] = (0,)
     training: int | None = None
     techniques: tuple[str, ...] = ()
+    off: frozenset[int] = frozenset()
 
     def enabled(self, point: Point) -> list[bool]:
         """Of each step of `over` whether it runs at a point."""
-        off = {one.step for one in self.dimensions if one.opens and point.get(one.path, one.high) <= one.low}
+        opened = {
+            one.step for one in self.dimensions if one.opens and point.get(one.path, one.high) <= one.low
+        }
+        off = self.off | opened
         switched = (point.get(f"{name}.{ENABLED}") is not False for name in self.names)
         return [on and step not in off for step, on in enumerate(switched)]
 
@@ -141,8 +146,9 @@ def read(root: Mapping) -> tuple[Space, list[Problem]]:
     """The space of a normalised tree whose `search.over` is a list, with every problem of its ranges."""
     steps, problems = _steps(root)
     dimensions: list[Dimension] = []
+    off = frozenset(step.index for step in steps if _is_off(step))
     for step in steps:
-        for one in _of_step(step):
+        for one in _of_step(step) if step.index not in off else ():
             if isinstance(one, Problem):
                 problems.append(one)
             else:
@@ -157,8 +163,18 @@ def read(root: Mapping) -> tuple[Space, list[Problem]]:
         return Space((), ()), [
             Problem(node.place if node else "", "search.over", what, "such as speedup: 1..8")
         ]
-    techniques = tuple(step.name for step in steps if step.cls is not None and step.cls.compresses)
-    return Space(names, tuple(rest), rungs, training, techniques), []
+    never = off | {one.step for one in rest if one.switch and True not in one.values}
+    techniques = tuple(
+        step.name
+        for step in steps
+        if step.cls is not None and step.cls.compresses and step.index not in never
+    )
+    return Space(names, tuple(rest), rungs, training, techniques, off), []
+
+
+def _is_off(step: StepNode) -> bool:
+    switch = step.params.items.get(ENABLED)
+    return isinstance(switch, Scalar) and switch.value is False
 
 
 def _steps(root: Mapping) -> tuple[list[StepNode], list[Problem]]:
@@ -204,6 +220,8 @@ def _dimension(step: StepNode, node: Node, field: tuple[str, ...], row: Row) -> 
     path = ".".join((step.name, *field))
     own = Dimension(path, step.index, field, written=Scalar(None, node.place, node.path))
     if isinstance(node, Listing):
+        if field == ("id",):
+            return Problem(node.place, node.path, given(node), "one name")
         if row.type == "list" and not (node.items and all(isinstance(item, Listing) for item in node.items)):
             return None
         return _several(own, node)
@@ -232,9 +250,12 @@ def _several(own: Dimension, node: Node) -> Dimension | Problem:
 def _rungs(
     steps: list[StepNode], dimensions: list[Dimension]
 ) -> tuple[tuple[int, ...], int | None, list[Dimension]]:
-    """The rungs that the last training's range of epochs makes, its place, and the other dimensions."""
+    """The rungs that the last training's range of epochs makes, its place, and the other dimensions.
+
+    A range from no epoch at all makes none: that it can't be is told with its value.
+    """
     fits = {step.index for step in steps if step.cls is not None and issubclass(step.cls, Fit)}
-    ranges = [one for one in dimensions if one.step in fits and one.field == ("epochs",) and not one.values]
+    ranges = [one for one in dimensions if one.step in fits and one.field == ("epochs",) and one.low >= 1]
     if not ranges:
         return (0,), None, dimensions
     chosen = ranges[-1]
@@ -254,7 +275,11 @@ def concrete(root: Mapping, space: Space, point: Point | None, rung: int = -1) -
     assert isinstance(over, Listing)
     steps, _ = steps_of(replace(root, items={"steps": over}))
     values = {one.path: one.between(0.0) for one in space.dimensions} | dict(point or {})
-    on = space.enabled(values) if point is not None else [_only_trains(step) for step in steps]
+    on = (
+        space.enabled(values)
+        if point is not None
+        else [_only_trains(step) and not _is_off(step) for step in steps]
+    )
     items: list[Node] = [*base.items] if isinstance(base, Listing) else []
     for step in steps:
         if not on[step.index]:

@@ -16,6 +16,7 @@ from engine.presets import auto, checks, limits, overrides, space, sweep
 from engine.presets import quick as small
 from engine.presets.boxes import boxes
 from engine.presets.files import absolute
+from engine.presets.measured import SIZE, unmeasured
 from engine.presets.model import Spec, Trial
 from engine.presets.sequence import clashes
 from engine.presets.steps import AROUND, StepNode, normalise, settings_node, steps_of
@@ -163,6 +164,8 @@ def _spec(
         searched, found = _searching(root, name, stored)
         return (None if problems else searched), problems + found
     built, found = _plain(root, name, stored)
+    if built is not None and not stored:
+        found = unmeasured(root, built.settings.measure)
     return (None if problems else built), problems + found
 
 
@@ -199,6 +202,10 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
         settings = settings.model_copy(update={"search": search})
     found_space, found = space.read(root)
     problems += found
+    if not problems and not stored and not found_space.techniques:
+        listed = at(root, "search", "over") or root
+        what = "has no step that compresses and may run"
+        problems.append(Problem(listed.place, "search.over", what, "such as prune.channels: {speedup: 1..8}"))
     if problems:
         return None, problems
     root, settings, found = _with_tables(root, settings, found_space, stored)
@@ -211,6 +218,9 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
     if problems:
         return None, problems
     settings = _measuring(settings)
+    problems = [] if stored else unmeasured(root, settings.measure)
+    if problems:
+        return None, problems
     steps, tables = _apart(begun.steps if begun else (), root)
     trial = Trial(
         0,
@@ -288,18 +298,21 @@ def _has_steps(root: Mapping) -> bool:
 
 
 def _measuring(settings: Settings) -> Settings:
-    """The settings with every latency measured that the goal or a limit is about."""
-    wanted = limits.latencies(settings.search) if settings.search else []
-    if not wanted:
-        return settings
-    given = settings.measure.latency
-    asked: tuple[Runtime, ...] = tuple(
-        name for name in RUNTIMES if any(name == runtime for runtime, _ in wanted)
-    )
-    runtimes = dict.fromkeys([*(given.runtimes if given else ()), *asked])
-    batch = dict.fromkeys([*(given.batch if given else ()), *(size for _, size in wanted)])
-    latency = (given or Latency()).model_copy(update={"runtimes": tuple(runtimes), "batch": tuple(batch)})
-    return settings.model_copy(update={"measure": settings.measure.model_copy(update={"latency": latency})})
+    """The settings with every size and latency measured that the goal or a limit is about."""
+    search, measure = settings.search, settings.measure
+    assert search is not None
+    if any(name.startswith(SIZE) for name in (search.goal, *search.within)):
+        measure = measure.model_copy(update={"size": True})
+    if wanted := limits.latencies(search):
+        given = measure.latency
+        asked: tuple[Runtime, ...] = tuple(
+            name for name in RUNTIMES if any(name == runtime for runtime, _ in wanted)
+        )
+        runtimes = dict.fromkeys([*(given.runtimes if given else ()), *asked])
+        batch = dict.fromkeys([*(given.batch if given else ()), *(size for _, size in wanted)])
+        both = {"runtimes": tuple(runtimes), "batch": tuple(batch)}
+        measure = measure.model_copy(update={"latency": (given or Latency()).model_copy(update=both)})
+    return settings.model_copy(update={"measure": measure})
 
 
 def candidate(spec: Spec, point: space.Point | None, rung: int) -> Spec:
@@ -316,6 +329,8 @@ def candidate(spec: Spec, point: space.Point | None, rung: int) -> Spec:
     if latency is not None:
         written = latency.model_dump(mode="json", exclude_defaults=True)
         tree = put(tree, ("measure", "latency"), node_of(written, "measure.latency"))
+    if spec.settings.measure.size and at(tree, "measure", "size") is not None:
+        tree = put(tree, ("measure", "size"), node_of(True, "measure.size"))
     found, problems = _plain(tree, spec.name, True) if _has_steps(tree) else (None, [])
     if problems:
         raise PresetInvalid(spec.name, tuple(_tidy(problems)))

@@ -3,6 +3,7 @@
 pydantic decides what is valid; what it says is only used to find the value that is wrong.
 """
 
+import json
 import re
 from typing import Any, TypeVar
 
@@ -152,7 +153,7 @@ def _hint(node: Node, row: Row) -> str:
     if not isinstance(node, Scalar):
         return ""
     if row.type == "list" and node.value is not None:
-        return f"write [{node.text}]" if _fits(node.value, row.one) else ""
+        return f"write [{_as_item(node)}]" if _fits(node.value, row.one) else ""
     if row.type == "group":
         return _group_hint(node)
     if isinstance(node.value, str):
@@ -162,6 +163,12 @@ def _hint(node: Node, row: Row) -> str:
     if row.type == "text" and node.value is not None:
         return f"write '{node.text}' in quotes"
     return ""
+
+
+def _as_item(node: Scalar) -> str:
+    """A value as one item of a list in brackets, in quotes where it would be several, or end it."""
+    plain = not isinstance(node.value, str) or re.fullmatch(r"[\w./=+-]([\w./=+ -]*[\w./=+-])?", node.text)
+    return node.text if plain else json.dumps(node.value, ensure_ascii=False)
 
 
 def _fits(value: Any, row: Row) -> bool:

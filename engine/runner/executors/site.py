@@ -12,18 +12,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
-from engine.errors import SecateurError, UsageError
-from engine.params.slurm import Slurm
+from engine.errors import Problem, SecateurError, UsageError
+from engine.params.slurm import Settled, Slurm
+from engine.presets.validate import check
+from engine.presets.wording import given
+from engine.presets.yaml.tree import Mapping, is_empty, load
 from engine.slurm import commands, queue
-from engine.store.files import read_json, write_json
+from engine.store.files import open_ordinary, read_json, write_json
 from engine.store.paths import home
 
 DEFAULT = "default"
 NAME = Path("secateur") / "slurm.yaml"
 DAY_S = 86_400.0
+LONGEST = 1 << 20
+OURS = r"--(array|dependency|job-name|comment|parsable|wrap)\b|-[adJ]"
+"""Flags of sbatch without which a study's tasks would be others, or could not be found again."""
 ARRAY = 1001
 """Slurm's own MaxArraySize where nothing else is configured: indices are below it."""
 
@@ -38,49 +41,62 @@ def files() -> list[Path]:
 def by_default() -> bool:
     """Whether presets that do not say where they run are to run by Slurm here: `default: true` in a file.
 
-    Within a job they run where they are.
+    Within a job they run where they are. Raises UsageError where one of the files can't be read.
     """
+    if shutil.which("sbatch") is None or "SLURM_JOB_ID" in os.environ:
+        return False
     chosen = False
     for file in files():
-        chosen = bool(_loaded(file).get(DEFAULT, chosen))
-    return chosen and shutil.which("sbatch") is not None and "SLURM_JOB_ID" not in os.environ
+        chosen = bool(_read(file).get(DEFAULT, chosen))
+    return chosen
 
 
 def resolve(asked: Slurm) -> Slurm:
     """What the preset asks for, completed by the user's and the site's settings.
 
-    Raises UsageError where one of their files can't be read.
+    Raises UsageError where one of their files can't be read, or a flag is secateur's own.
     """
-    given: dict[str, Any] = {}
+    settled: dict[str, Any] = {}
     for file in files():
-        given |= _read(file)
-    return Slurm.model_validate(given | asked.model_dump(mode="json", exclude_unset=True))
+        settled |= _read(file)
+    settled.pop(DEFAULT, None)
+    found = Slurm.model_validate(settled | asked.model_dump(mode="json", exclude_unset=True))
+    for flag in found.extra:
+        if re.match(OURS, flag):
+            raise UsageError(
+                f"executor.slurm.extra can't have {flag}",
+                "By that secateur tells its jobs apart, and deals them out.",
+                "`secateur params executor` lists what can be asked for.",
+            )
+    return found
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The options in a file."""
-    options = {name: value for name, value in _loaded(file).items() if name != DEFAULT}
+    """What a file says, read as presets are: 1:30:00 is a time, `no` a text, and no name is there twice."""
     try:
-        return Slurm.model_validate(options).model_dump(mode="json", exclude_unset=True)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
-        raise UsageError(
-            f"{file} does not fit",
-            wrong,
-            f"It may have {DEFAULT}, and what `secateur params executor` lists below executor.slurm.",
-        ) from error
-
-
-def _loaded(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError:
+        with open_ordinary(file) as opened:
+            text = opened.read(LONGEST).decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not YAML", " ".join(str(error).split())) from error
-    if not isinstance(content, dict | None):
-        raise UsageError(f"{file} does not fit", "It has to be a mapping of options to values.")
-    return content or {}
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise UsageError(
+            f"{file} can't be read", f"{why}.", "It says how jobs are to be asked for."
+        ) from error
+    node, problems = load(text, lambda line: f"line {line}")
+    if is_empty(node) and not problems:
+        return {}
+    if not isinstance(node, Mapping):
+        problems += [Problem(node.place, "", given(node), "options with their values")] if node else []
+    elif not problems:
+        found, problems = check(Settled, node)
+        if found is not None:
+            return found.model_dump(mode="json", exclude_unset=True)
+    raise UsageError(
+        f"{file} does not fit",
+        "\n".join(f"  {problem}" for problem in problems),
+        f"It may have {DEFAULT}, and what `secateur params executor` lists below executor.slurm.",
+    )
 
 
 def largest_array() -> int:

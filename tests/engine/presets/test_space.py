@@ -57,6 +57,24 @@ def test_a_longer_training_begins_with_the_shorter_one(point: dict[str, Any]) ->
     assert all(longer[: len(shorter)] == shorter for shorter, longer in pairwise(materials))
 
 
+def test_a_step_that_is_plainly_off_runs_nowhere() -> None:
+    off = PRESET.replace("speedup: 1..8", "enabled: false, speedup: 1..8")
+    read = spec.parse(off.replace("epochs: 1..6", "enabled: false, epochs: 1..6"), "p")
+    assert read.space is not None
+    assert read.space.techniques == ("prune.weights", "quantize.weights")
+    assert read.space.rungs == (0,)
+    for point in (read.space.middle(), None):
+        kinds = {step.kind for step in spec.candidate(read, point, -1).steps}
+        assert kinds.isdisjoint({"prune.channels", "finetune"})
+
+
+@pytest.mark.parametrize("switch", ["false", "[false]"])
+def test_something_has_to_compress(switch: str) -> None:
+    over = f"[{{prune.channels: {{speedup: 1..8, enabled: {switch}}}}}, {{finetune: {{epochs: 1..6}}}}]"
+    with pytest.raises(PresetInvalid, match="no step that compresses"):
+        spec.parse(PRESET.partition("over:")[0] + f"over: {over}\n", "p")
+
+
 @given(points())
 def test_what_is_off_decides_nothing(point: dict[str, Any]) -> None:
     assert READ.space is not None
@@ -131,6 +149,9 @@ def test_a_table_measures_time_where_it_counts_and_costs_a_share_of_the_budget()
         ("speedup: 1..8", "speedup: 8..1", "a range that rises"),
         ("speedup: 1..8", "speedup: 0.5..8", "given 0.5"),
         ("epochs: 1..6", "epochs: 1..6.5", "whole numbers"),
+        ("epochs: 1..6", "epochs: 0..6", "given 0"),
+        ("epochs: 1..6", "epochs: -2..6", "given -2"),
+        ("criterion: [l2, taylor]", "id: [a, b]", "one name"),
         ("bits: 3..8", "bits: 3..9", "given 9"),
         ("[l2, taylor]", "[l2, tylor]", "did you mean taylor?"),
         ("[l2, taylor]", "[l2, l2]", "each value once"),

@@ -8,7 +8,7 @@ from torchvision.models.maxvit import RelativePositionalMultiHeadAttention
 from torchvision.models.vision_transformer import VisionTransformer
 
 from engine.compute.layers.attention import FreeAttention, freed
-from engine.compute.layers.passes import evaluating, tensors_in
+from engine.compute.layers.passes import all_outputs, evaluating, tensors_in
 from engine.compute.layers.select import replace
 from engine.compute.models import edits
 from engine.compute.steps.calibration.understood import same
@@ -26,7 +26,8 @@ and keys. Those of values are found like any other layer's channels."""
 def free_heads(model: nn.Module) -> None:
     """Give the heads of every attention that this can be done with widths of their own, in place; edits are recorded.
 
-    What the model computes stays: proved on an image, for a module may be called otherwise than it is understood.
+    What the model computes stays: proved on an image, for a module may be called otherwise than it is understood, and
+    in training otherwise than in use.
     """
     before = dict(model.named_modules())
     made = {name: new for name, old in before.items() if (new := freed(old)) is not None}
@@ -50,6 +51,8 @@ def free_heads(model: nn.Module) -> None:
 
 def _gives(model: nn.Module, image: Tensor, wanted: object) -> bool:
     try:
+        with torch.random.fork_rng(devices=[]), all_outputs(model, image):
+            pass
         return all(same(*pair) for pair in zip(tensors_in(model(image)), tensors_in(wanted), strict=True))
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
         return False

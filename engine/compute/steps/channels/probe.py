@@ -21,6 +21,19 @@ channel taken for another far above."""
 NOISE = 1e-4
 """The same, over the output: what rounding alone may make in a network that hardly depends on the channels."""
 EPSILON = 1e-12
+PRODUCTS = (
+    torch.matmul,
+    Tensor.matmul,
+    Tensor.__matmul__,
+    Tensor.__rmatmul__,
+    torch.bmm,
+    Tensor.bmm,
+    torch.baddbmm,
+    torch.einsum,
+    functional.scaled_dot_product_attention,
+    functional.multi_head_attention_forward,
+)
+"""Functions by which activations are multiplied with each other, and seldom with weights."""
 CHANNELS = 64
 """Size that activations are scaled by, whatever number of channels they have."""
 
@@ -30,13 +43,37 @@ def verify_groups(
 ) -> tuple[list[Group], dict[str, str]]:
     """The groups that can be removed rightly, and the names of the others with the reason.
 
-    All are tried at once, and halves of them where that fails. The model is left as it was.
+    All are tried at once, and halves of them where that fails; of a network with products of activations each kind for
+    itself first. The model is left as it was.
     """
     left_out: dict[str, str] = {}
-    with torch.no_grad(), _plain_norms():
+    with torch.no_grad(), _plain_norms() as seen:
         whole = outputs(model, example)
-        good = _verify(model, groups, example, whole, left_out)
+        verify = _verify_kinds if seen.products else _verify
+        good = verify(model, groups, example, whole, left_out)
     return good, left_out
+
+
+def _verify_kinds(
+    model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor, left_out: dict[str, str]
+) -> list[Group]:
+    """Groups that are made alike without all others, then beside those that are proved.
+
+    Code of attention takes the width of a head from that of its input, or the scale of logits from that of a head.
+    Where all are halved one may fit the other by chance, and a wrong scale is little beside what else changes.
+    """
+    kinds: dict[str, list[Group]] = {}
+    for group in groups:
+        kinds.setdefault(group.structure, []).append(group)
+    good: list[Group] = []
+    for kind in kinds.values():
+        fine = _verify(model, kind, example, whole, left_out)
+        reason = _wrong(model, [*good, *fine], example, whole) if good and fine else None
+        if reason is None:
+            good += fine
+        else:
+            left_out.update((group.name, reason) for group in fine)
+    return [group for group in groups if group in good]
 
 
 def _verify(
@@ -165,10 +202,17 @@ class _plain_norms(TorchFunctionMode):
 
     A layer normalization over fewer channels is another function, rightly; this lets the comparison see
     nothing but channels taken for others. It also keeps signals alive in networks that were never trained.
+
+    `products`: whether activations were multiplied as matrices, as attention does.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        self.products = self.products or func in PRODUCTS
         if func is functional.batch_norm:
             return _scaled(args[0], 1, _given(args, kwargs, 3, "weight"), _given(args, kwargs, 4, "bias"))
         if func is functional.layer_norm:

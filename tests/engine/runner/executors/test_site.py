@@ -52,14 +52,37 @@ def test_the_preset_comes_after_the_user_and_the_user_after_the_site(files: tupl
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("partition: [", "is not YAML"), ("partitions: cpu", "partitions: Extra inputs"), ("- a", "a mapping")],
+    [
+        ("partition: [", "not YAML"),
+        ("partitions: cpu", "partitions: is unknown"),
+        ("- a", "options with their values"),
+        ("default: 'no'", "write false"),
+        ("cpus: 1_0", "a whole number"),
+        ("partition: a\npartition: b", "written twice"),
+        ("extra: --mail-type=END,FAIL", 'write ["--mail-type=END,FAIL"]'),
+        ("extra: ['--array=0-3']", "--array=0-3"),
+        ("extra: [-J mine]", "-J mine"),
+    ],
 )
 def test_a_file_that_does_not_fit_is_refused_by_name(files: tuple[Path, Path], text: str, said: str) -> None:
     files[1].write_text(text)
     with pytest.raises(UsageError) as refused:
         site.resolve(Slurm())
-    assert str(files[1]) in refused.value.title
+    assert str(files[1]) in refused.value.title or "executor.slurm.extra" in refused.value.title
     assert said in str(refused.value)
+
+
+def test_a_file_is_read_as_presets_are(files: tuple[Path, Path]) -> None:
+    files[0].write_text("# the site's\n")
+    files[1].write_text("time: 1:30:00\ncpus: 010\nqos: no\n")
+    found = site.resolve(Slurm())
+    assert (found.time, found.cpus, found.qos) == ("1:30:00", 10, "no")
+
+
+def test_a_file_that_can_not_be_read_is_not_passed_over(files: tuple[Path, Path]) -> None:
+    files[0].mkdir()
+    with pytest.raises(UsageError, match="can't be read"):
+        site.resolve(Slurm())
 
 
 def test_a_site_can_settle_that_presets_run_by_slurm_which_say_nothing(

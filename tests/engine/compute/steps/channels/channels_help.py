@@ -184,6 +184,56 @@ class Shuffled(nn.Module):
         return self.last(x.mean((2, 3)))  # type: ignore[no-any-return]
 
 
+class WidthFromInput(nn.Module):
+    """Attention as timm writes it, on 4 × 4 places: a head's width is that of the input over the number of heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 4, 4)
+        self.qkv, self.proj = nn.Linear(24, 72), nn.Linear(24, 24)
+        self.hidden, self.back = nn.Linear(24, 40), nn.Linear(40, 24)
+        self.last = nn.Linear(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        n, length, width = x.shape
+        queries, keys, values = self.qkv(x).view(n, length, 3, 3, width // 3).permute(2, 0, 3, 1, 4).unbind()
+        weights = (queries @ keys.transpose(-2, -1) / 8**0.5).softmax(-1)
+        x = x + self.proj((weights @ values).transpose(1, 2).reshape(n, length, width))
+        x = x + self.back(self.hidden(x).relu())
+        return self.last(x.mean(1))  # type: ignore[no-any-return]
+
+
+class ScaledByWidth(WidthFromInput):
+    """The same with heads as wide as the layer makes them, whose width scales the logits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        n, length, _ = x.shape
+        parts = self.qkv(x).view(n, length, 3, 3, -1).permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(parts[0], parts[1], parts[2])
+        x = x + self.proj(mixed.transpose(1, 2).flatten(2))
+        x = x + self.back(self.hidden(x).relu())
+        return self.last(x.mean(1))  # type: ignore[no-any-return]
+
+
+class UsesWeightsInTraining(nn.Module):
+    """Attention whose weights its network looks at in training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 4, 4)
+        self.attention = nn.MultiheadAttention(24, 3, batch_first=True)
+        self.last = nn.Linear(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        x, weights = self.attention(x, x, x)
+        if self.training:
+            x = x + 0 * weights.mean()
+        return self.last(x.mean(1))  # type: ignore[no-any-return]
+
+
 class Sliced(nn.Module):
     """Takes its first 8 channels by a number written in the code: what fewer channels would break."""
 

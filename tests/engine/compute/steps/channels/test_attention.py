@@ -59,6 +59,12 @@ def test_heads_dimensions_and_embedding_are_groups_of_their_own() -> None:
     assert {"class_token", "encoder.pos_embedding"} <= {cut.tensor for cut in groups["conv_proj"].cuts}
 
 
+def test_heads_whose_weights_are_looked_at_in_training_are_not_set_free() -> None:
+    model = ready(networks.UsesWeightsInTraining)
+    assert type(model.get_submodule("attention")) is nn.MultiheadAttention
+    assert [group.name for group in channel_graph(model).groups] == ["stem"]
+
+
 @pytest.mark.parametrize("maker", [networks.swin, networks.swin_v2])
 def test_position_biases_go_with_their_heads(maker: Callable[[], nn.Module]) -> None:
     model = ready(maker)

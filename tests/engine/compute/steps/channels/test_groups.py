@@ -74,6 +74,21 @@ def test_grouped_convolutions_lose_the_same_offset_in_each_group() -> None:
     assert {"depthwise.weight", "norm.weight", "scale"} <= {c.tensor for c in groups["grouped"].cuts}
 
 
+@pytest.mark.parametrize(
+    ("maker", "found"),
+    [(networks.WidthFromInput, {"hidden"}), (networks.ScaledByWidth, {"stem", "hidden"})],
+)
+def test_sizes_that_code_takes_from_other_sizes_stay(maker: Callable[[], nn.Module], found: set[str]) -> None:
+    model = ready(maker)
+    graph = channel_graph(model)
+    assert {group.name for group in graph.groups} == found
+    assert set(graph.left_out) == {"stem", "qkv", "hidden"} - found
+    for group in graph.groups:
+        smaller = copy.deepcopy(model)
+        shrink(smaller, [group], {group.name: torch.arange(1)})
+        assert smaller(example(model)).isfinite().all()
+
+
 def test_what_can_not_shrink_is_left_out_with_the_reason() -> None:
     sliced = channel_graph(own(networks.Sliced))
     assert [g.name for g in sliced.groups] == ["inner"]
