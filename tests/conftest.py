@@ -74,11 +74,16 @@ hypothesis.settings.load_profile("secateur")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where the tests run in several processes, one server is there for all: its imports take seconds, and memory."""
+    """Where the tests run in several processes, one server is there for all: its imports take seconds, and memory.
+
+    These processes come from it too.
+    """
     if (getattr(config.option, "numprocesses", None) or 0) > 1:
         from tests import study_lab
+        from tests.warm import testers
 
         os.environ["SECATEUR_TESTS_FORKSERVER"] = study_lab.start_server()
+        config.option.tx = [testers.specification()] * len(config.option.tx)
 
 
 LONG = ("long", "slow", "processors")

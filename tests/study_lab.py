@@ -17,6 +17,7 @@ from unittest import mock
 
 from engine.compute.latency.forks import PRELOAD
 from engine.runner import launch
+from engine.runner.executors.local import LAST
 from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
@@ -177,15 +178,17 @@ def warm_server() -> str:
 
 def start_server() -> str:
     """A fork server that has imported what studies need, by address and key; ends with this process."""
-    ours = (
-        __name__,
-        *(
-            f"tests.warm.{name}"
-            for name in ("unsynced", "looked", "engines", "short", "first_times", "silent")
-        ),
-    )
+    ours = ("unsynced", "looked", "engines", "testers", "short", "first_times", "silent")
     forkserver.set_forkserver_preload(
-        [*PRELOAD, "engine.compute.worker.fingerprint", "engine.cli.main", *ours]
+        [
+            "tests.warm.loading",
+            *PRELOAD,
+            "engine.compute.worker.fingerprint",
+            *(f"engine.cli.{name}" for name in ("main", "run", "study", "trial", "plot", "export")),
+            __name__,
+            *(f"tests.warm.{name}" for name in ours),
+            LAST,
+        ]
     )
     with mock.patch.dict(os.environ, launch.process_environment()):  # as a study's own server
         forkserver.ensure_running()

@@ -178,9 +178,13 @@ def on(python: Path | str, arguments: list[str], variables: dict[str, str]) -> s
 
 
 def run_tests_on(python: Path | str, tests: tuple[str, ...], variables: dict[str, str]) -> None:
-    """Run `tests` there, without plugins: they need none, and to import those takes longer than all else but torch."""
+    """Run `tests` there, in one process: forked from the server of their studies, so that torch is imported once.
+
+    Without other plugins: they need none, and to import those takes longer than all else but torch.
+    """
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    on(python, ["-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], alone | variables)
+    forked = ["-p", "xdist.plugin", "-n", "2", "--maxprocesses", "1"]
+    on(python, ["-m", "pytest", "-q", "-p", "no:cacheprovider", *forked, *tests], alone | variables)
 
 
 def switched(name: str) -> Switches:
@@ -206,7 +210,6 @@ def test_libraries_take_the_instructions_that_they_are_told_to(name: str) -> Non
 
 @pytest.mark.parametrize("name", SWITCHED)
 def test_a_study_trains_resumes_replays_and_quantizes_and_the_quickstart_runs(name: str) -> None:
-    """In one process, so that torch is imported once, and once in the server of all its studies."""
     run_tests_on(sys.executable, (*STUDY, *RESUMED, *INT8, *PLACES, *QUICKSTART), switched(name).variables)
 
 
@@ -218,15 +221,19 @@ EMULATED = {
 
 
 FEW_IMPORTS = """
-import runpy, sys
+import gc, runpy, sys
 from types import ModuleType
 
+gc.disable()
 for name, folder in (("torch._meta_registrations", ""), ("engine.params", sys.argv[1])):
     sys.modules[name] = ModuleType(name)
     sys.modules[name].__path__ = [folder]
 runpy.run_module("tests.engine.compute.models.places", run_name="__main__")
 """
-"""Asks all operators without a third of the imports: how tensors without data behave, and what presets may say."""
+"""Asks all operators without a third of the imports: how tensors without data behave, and what presets may say.
+
+Nor is garbage looked for, of which there is none.
+"""
 
 
 @pytest.mark.parametrize("name", EMULATED)

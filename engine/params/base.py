@@ -89,6 +89,10 @@ class StepParams(Params):
     """Whether the step leaves a trained model behind."""
     renames: ClassVar[bool] = False
     """Whether the model's layers may be called otherwise afterwards, or be of another type."""
+    resizes: ClassVar[bool] = False
+    """Whether layers may have fewer channels afterwards, under the names that they had."""
+    fits_by: ClassVar[tuple[str, ...]] = ()
+    """Parameters by which a network's layers allow the step or not, whatever their weights are; none: any does."""
     last: ClassVar[bool] = False
     """Whether no step can follow, because what this one leaves is for inference alone."""
     file: ClassVar[bool] = False

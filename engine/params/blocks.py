@@ -15,6 +15,7 @@ class PruneBlocks(StepParams):
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
+    fits_by: ClassVar[tuple[str, ...]] = ("count", "speedup", "keep")
 
     count: int = param(1, ge=1, le=1000, unit="blocks")
     """Blocks to drop, one after the other: each time the one without which the network's answers on training images

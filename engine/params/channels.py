@@ -76,6 +76,11 @@ class PruneChannels(StepParams):
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
     spares_skipped: ClassVar[bool] = False
+    resizes: ClassVar[bool] = True
+    fits_by: ClassVar[tuple[str, ...]] = (
+        *("criterion", "learning", "scope", "skip"),
+        *("ratio", "speedup", "compression", "latency", "floor", "round_to"),
+    )
 
     criterion: Literal[
         "auto", "l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"

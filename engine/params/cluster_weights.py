@@ -40,6 +40,7 @@ class ClusterWeights(StepParams):
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
+    fits_by: ClassVar[tuple[str, ...]] = ("method", "skip")
 
     centroids: int = param(32, ge=2, le=256)
     """Most values (vectors with `product`) of one codebook; zeros under a mask stay zero and take none."""

@@ -45,6 +45,7 @@ class ClusterFilters(StepParams):
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
+    fits_by: ClassVar[tuple[str, ...]] = ("method", "skip")
 
     method: Method = defaults(Merged)
     """What becomes of a cluster: its filters are merged into one channel, or share one convolution."""
@@ -92,6 +93,7 @@ class ClusterKernels(StepParams):
     renames: ClassVar[bool] = True
     makes: ClassVar[Overlay | None] = Overlay.DICTIONARY
     never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.DICTIONARY) | {Overlay.DICTIONARY}
+    fits_by: ClassVar[tuple[str, ...]] = ("entries", "skip")
 
     entries: int = param(16, ge=1, le=65_536, unit="kernels")
     """Kernels in each layer's dictionary; kernels of one direction share an entry."""

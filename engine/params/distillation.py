@@ -148,6 +148,7 @@ class Distill(Fit):
 
     kind: ClassVar[str] = "distill"
     family: ClassVar[Family] = "distillation"
+    fits_by: ClassVar[tuple[str, ...]] = ("teacher", "method")
 
     teacher: Teacher = defaults(BaselineTeacher)
     """Whose answers to learn from; `none` is the same training without one."""

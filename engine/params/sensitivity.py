@@ -30,6 +30,7 @@ class Sensitivity(StepParams):
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
     spares_skipped: ClassVar[bool] = False
     times_apart: ClassVar[bool] = True
+    fits_by: ClassVar[tuple[str, ...]] = ("of", "skip")
 
     of: Of = "channels"
     """What is removed: single weights, channels with everything coupled to them, bits of the weights

@@ -1,5 +1,6 @@
 """The check-up before a study's first step: which networks are tried, and on what, as jobs for the workers."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
 REACH = "reach"
 """The same of what finds out how far a search's techniques go: see `engine.search.reach`."""
-CHECKUP_VERSION = 6
+CHECKUP_VERSION = 7
 """Raised when more is tried, or otherwise."""
 
 
@@ -40,6 +41,7 @@ class _Wanted:
     trains_file: bool = False
     layers: dict[tuple[str, str, tuple[str, ...]], None] = field(default_factory=dict)
     changes: dict[tuple[str, tuple[str, ...]], None] = field(default_factory=dict)
+    fits: dict[tuple[str, str], None] = field(default_factory=dict)
 
     @property
     def _onnx(self) -> str:
@@ -57,6 +59,7 @@ class _Wanted:
             "onnx": self._onnx,
             "layers": [[address, parameter, list(names)] for address, parameter, names in self.layers],
             "changes": [[kind, list(skip)] for kind, skip in self.changes],
+            "fits": [[kind, json.loads(values)] for kind, values in self.fits],
             "data": _called(self.data),
             "note": unsaid(self.model, self.data),
         }
@@ -69,8 +72,9 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
     A node's `material` says what to try: `model` (its section of the preset), the `batches` it is trained with,
     whether it has to be exported to ONNX (`must`; `trained` where the file itself is; `may` where only a latency would
     be missing, else empty), and the `layers` that steps name: lists of a step's address, its parameter and the names.
-    `changes` are the kinds of steps that change the network as it is built, each with what it skips. `data` is what the
-    data are called, `note` what to tell of the network on them. Seeds make no difference here.
+    `changes` are the kinds of steps that change the network as it is built, each with what it skips; `fits` those that
+    its layers allow or not, with the parameters by which they do. `data` is what the data are called, `note` what to
+    tell of the network on them. Seeds make no difference here.
     """
     by_data: dict[str, dict[str, _Wanted]] = {}
     for planned in plan.trials:
@@ -110,7 +114,7 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
     latency = planned.trial.settings.measure.latency
     runtimes = set(latency.runtimes if latency else ())
     wanted.exported |= any(KIND[runtime].reads == "onnx" for runtime in runtimes)
-    original = True
+    original = whole = True
     for step in steps:
         if isinstance(step, Training):
             wanted.batches.add(step.batch)
@@ -124,7 +128,12 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
             wanted.layers[step.address, parameter, names] = None
         if original and step.compresses:
             wanted.changes[step.kind, getattr(step, "skip", ())] = None
+        # A network that had no feature maps has none when its layers have become smaller.
+        if step.fits_by and (whole or isinstance(step, Distill)):
+            values = step.model_dump(mode="json", include=set(step.fits_by), exclude_unset=True)
+            wanted.fits[step.kind, json.dumps(values, sort_keys=True)] = None
         original &= not step.renames
+        whole &= not (step.renames or step.resizes)
 
 
 def _named(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -42,7 +42,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "training pruning clustering factorization distillation quantization",
         "channels",
         "sensitivity",
-        "apply",
+        "apply fits",
     ),
     "tui": (
         "patches keys themes",
@@ -66,7 +66,7 @@ NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts reports"}
 LOOSE: dict[str, str] = {
     "engine": "errors",
     "engine.compute": "context memory stopping",
-    "engine.compute.steps": "apply rates sensitivity training",
+    "engine.compute.steps": "apply fits rates sensitivity training",
     "tui": "__main__ app columns session themes",
 }
 """Modules that stand in a house without a package of their own; every other file has a room."""

@@ -133,6 +133,13 @@ def make_small(terminal: Tmux) -> None:
     terminal.sees("4 trials")
 
 
+def make_smaller(terminal: Tmux) -> None:
+    """From the start: a third of the images; and back there."""
+    terminal.press("Down", "Tab", *["Down"] * row_of("limit", "data"))
+    terminal.sees("Use only this many")
+    terminal.press("Enter", *"400", "Enter", "Escape", "Up")
+
+
 def run(terminal: Tmux) -> None:
     """Run the preset as it is, and see that it runs."""
     terminal.press("F9")
@@ -146,6 +153,7 @@ def run(terminal: Tmux) -> None:
 def test_from_nothing_to_a_replay(terminal: Tmux) -> None:
     terminal.warm()
     terminal.open()
+    make_smaller(terminal)
     make_small(terminal)
     run(terminal)
     terminal.press("F4")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.compute import usercode
 from engine.compute.checkup import passes
-from engine.compute.context import to_device
+from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset
 from engine.compute.layers import overlays
 from engine.compute.layers.passes import evaluating, single_valued_norms
@@ -23,8 +23,9 @@ from engine.compute.models.keepable import assert_keepable, copied
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
-from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.compute.steps.distillation import features
+from engine.compute.steps.fits import Fits
 from engine.compute.steps.pruning.blocks import check_keep
 from engine.compute.steps.pruning.stand_ins import stand_ins
 from engine.compute.steps.quantization.graph import float_graph
@@ -95,8 +96,13 @@ def _checked(tried: Tried) -> dict[str, Any]:
         notes += passes.evaluate(model, images, data.classes, name)
     if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):
         notes += _trained(tried, model, images, targets)
-    _check_changes(network, tried.wanted["changes"])
-    _check_kept(model, tried.wanted["layers"], images)
+    context = Context(data, tried.device, tried.seed, 0, "", Path(), lambda _event: None)
+    fits = Fits(model, images, context)
+    _check_changes(network, tried.wanted["changes"], fits)
+    if not isinstance(model, QuantizedNetwork):
+        for kind, values in tried.wanted["fits"]:
+            fits.check(STEPS[kind].model_validate(values))
+    _check_passed(model, tried.wanted["layers"], images)
     if layout_of(model) != torch.channels_last:
         notes.append("it computes in contiguous layout, which its code needs; channels last would be faster")
     if own_code(tried.model.title):
@@ -162,25 +168,25 @@ def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> 
             )
 
 
-def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]]) -> None:
+def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]], fits: Fits) -> None:
     """What steps find in a network's layers before they change them must allow it: told before anything is trained."""
     for kind, skip in changes:
         step = STEPS[kind]
         if step is PruneChannels:
-            prepared = copy.deepcopy(model)
-            prepare_for_channels(prepared)
-            channel_graph(prepared, tuple(skip))
+            fits.prepared(tuple(skip))
         elif step is ClusterFilters or step.makes not in (None, Overlay.MASK):
             title = f"{kind} can't change weights that the network's own code computes"
             overlays.refuse(prunable_layers(model, tuple(skip)), step, title=title, undoes=())
 
 
-def _check_kept(model: nn.Module, named: list[tuple[str, str, list[str]]], images: Tensor) -> None:
-    """Which modules are blocks, a pass shows."""
+def _check_passed(model: nn.Module, named: list[tuple[str, str, list[str]]], images: Tensor) -> None:
+    """Which modules are blocks, or give a feature map, a pass shows."""
     for _, parameter, names in named:
         if parameter == "keep":
             with evaluating(model):
                 check_keep(stand_ins(model, [images]), names)
+        elif parameter == "method.layers":
+            features.check_maps(features.outputs(model, images[:1]), names)
 
 
 def _check_left(layers: dict[str, nn.Module], names: tuple[str, ...], step: str) -> None:

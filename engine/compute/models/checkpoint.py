@@ -136,7 +136,7 @@ def architecture_in(folder: Path, named: Collection[str] = ()) -> Architecture:
 
 def _structure(recipe: Recipe, state: dict[str, Tensor], named: Collection[str]) -> nn.Module:
     """The network as it was built, with its edits and in the shapes of `state`, whose values are filled in later."""
-    model = build(Architecture.from_dict(recipe["architecture"], named))
+    model = build(Architecture.from_dict(recipe["architecture"], named), drawn=False)
     last = [edit for edit in recipe["edits"] if edit["edit"] in overlays.EDITS]
     for edit in recipe["edits"]:
         if edit not in last:

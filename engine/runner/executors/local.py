@@ -21,8 +21,9 @@ from engine.studies import events as ev
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.studies.plan import Job
 
-WARM = ("engine.runner.executors.server", "engine.compute.worker.warm")
-"""What the process that workers are forked from has imported in any case."""
+FIRST = ("engine.runner.executors.server", "engine.compute.worker.warm")
+LAST = "engine.runner.executors.imported"
+"""What the process that workers are forked from has imported in any case, before and behind all else."""
 START_TRIES = 3
 """How often a worker's start is tried when the process that it is forked from ends by itself."""
 STARTING = ("memory", "address space", "data", "processes", "open files")
@@ -61,7 +62,7 @@ class LocalExecutor:
         self._gpus = slots(gpus, parallel, processes)
         self._workers: dict[int, _Worker] = {}
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([*WARM, *preload])
+        self._context.set_forkserver_preload([*FIRST, *preload, LAST])
 
     def has_room(self, job: Job) -> bool:
         if job.exclusive:

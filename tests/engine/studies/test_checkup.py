@@ -46,3 +46,24 @@ def test_what_becomes_of_the_exported_file_is_told(step: str, onnx: str) -> None
     plan = make(read, {data_id(trial): "any" for trial in read.trials}, on)
     (job,) = checkup.jobs(plan, on, sources_of(read, Path.cwd()))
     assert [node.material["onnx"] for node in job.nodes] == [onnx]
+
+
+def test_what_a_step_asks_of_layers_is_noted_until_they_change() -> None:
+    """Behind channels that went, only that step's end tells what is left; but feature maps do not come back."""
+    steps = """\
+  - {train: {epochs: 3}}
+  - prune.weights: {pattern: "2:4"}
+  - prune.channels: {speedup: 3, repair: false}
+  - cluster.kernels: {entries: 8}
+  - distill: {method: attention, epochs: 2}
+"""
+    read = spec.parse(f"{PRESET.partition('steps:')[0]}steps:\n{steps}", "p")
+    on = machine(read.settings)
+    plan = make(read, {data_id(trial): "any" for trial in read.trials}, on)
+    (job,) = checkup.jobs(plan, on, sources_of(read, Path.cwd()))
+    (node,) = job.nodes
+    assert node.material["fits"] == [
+        ["prune.weights", {"pattern": "2:4"}],
+        ["prune.channels", {"speedup": 3.0}],
+        ["distill", {"method": {"kind": "attention"}}],
+    ]

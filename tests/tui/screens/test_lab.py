@@ -72,10 +72,10 @@ async def to_sparsity(pilot: Pilot[None]) -> None:
     await pilot.press(*["down"] * row_of("sparsity"))
 
 
-def row_of(label: str) -> int:
-    """How many fields of the quickstart's step 2 come before the one called so."""
+def row_of(label: str, owner: int | str = 1) -> int:
+    """How many fields of a form of the quickstart, that of its step 2, come before the one called so."""
     root = Document.open(shipped.find("quickstart")).root
-    return [field.label for field in fields_of(root, 1)].index(label)
+    return [field.label for field in fields_of(root, owner)].index(label)
 
 
 async def to_step(pilot: Pilot[None], number: int) -> None:

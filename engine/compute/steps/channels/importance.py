@@ -154,8 +154,19 @@ def normalized(model: nn.Module, group: Group) -> list[Cut]:
     return [c for c in group.cuts if c.role == "scale" and isinstance(model.get_submodule(c.module), kinds)]
 
 
+def check_norms(model: nn.Module, groups: list[Group], of: str, instead: str) -> None:
+    """Raises SecateurError where no channel meets a BatchNorm, whose scales are what `of` goes by."""
+    if not any(normalized(model, group) for group in groups):
+        raise SecateurError(
+            f"{of} bn-scale needs BatchNorm, and no channel of this model meets one",
+            f"The groups of channels are {', '.join(group.name for group in groups)}.",
+            f"Use {of} {instead}, or another model.",
+        )
+
+
 def _scales(model: nn.Module, groups: list[Group], context: Context, number: int) -> dict[str, Tensor]:
     """|γ| of the group's BatchNorm layers (network slimming, Liu et al. 2017)."""
+    check_norms(model, groups, "criterion", "l2")
     scores, without = {}, []
     for group in groups:
         cuts = normalized(model, group)
@@ -164,12 +175,6 @@ def _scales(model: nn.Module, groups: list[Group], context: Context, number: int
         else:
             without.append(group.name)
             scores |= _magnitudes(model, [group], 2)
-    if len(without) == len(groups):
-        raise SecateurError(
-            "criterion bn-scale needs BatchNorm, and no channel of this model meets one",
-            f"The groups of channels are {', '.join(without)}.",
-            "Use criterion l2, or another model.",
-        )
     if without and number == 0:
         context.notice("info", f"No BatchNorm, ranked by l2 instead of bn-scale: {listed(without)}")
     return scores

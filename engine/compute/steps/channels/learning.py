@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from engine.compute.context import Context
 from engine.compute.layers.select import leaf_of
 from engine.compute.steps.channels.groups import Cut, Gone, Group
-from engine.compute.steps.channels.importance import normalized, weighing
+from engine.compute.steps.channels.importance import check_norms, normalized, weighing
 from engine.compute.training.loop import fit
-from engine.errors import SecateurError
 from engine.params.channels import (
     GroupLearning,
     GrowingLearning,
@@ -121,14 +120,9 @@ class ScaleNorm:
     """The sign of BatchNorm's scales: the gradient of their L1 norm (network slimming, equation 1)."""
 
     def __init__(self, model: nn.Module, groups: list[Group], strength: float) -> None:
+        check_norms(model, groups, "learning", "group_sl")
         self._slices = [part for group in groups for part in _slices(model, normalized(model, group))]
         self._strength = strength
-        if not self._slices:
-            raise SecateurError(
-                "learning bn-scale needs BatchNorm, and no channel of this model meets one",
-                "The penalty is on BatchNorm's scales.",
-                "Use learning group_sl.",
-            )
 
     def __call__(self) -> None:
         for part in self._slices:

@@ -30,7 +30,7 @@ from engine.compute.steps.channels.choose import (
 )
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Gone, Group
-from engine.compute.steps.channels.importance import importance
+from engine.compute.steps.channels.importance import check_norms, importance
 from engine.compute.steps.channels.latency_cost import preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
 from engine.compute.steps.channels.outcome import tell_targets, tell_whole
@@ -42,7 +42,7 @@ from engine.compute.steps.channels.solved import proposals, solved
 from engine.compute.steps.pruning.rounds import recover
 from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
-from engine.params.channels import LatencyTarget, PruneChannels
+from engine.params.channels import LatencyTarget, PruneChannels, ScaleLearning
 from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
 from engine.results.latency_targets import MEASURE, within
@@ -89,6 +89,21 @@ def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple
         turn_heads(model, context)
     groups = _groups(model, params, context)
     return Pruning(model, given, groups, params, context), groups
+
+
+def check_channels(model: nn.Module, groups: list[Group], params: PruneChannels, context: Context) -> None:
+    """Raises SecateurError for what `params` ask for and the structure of `model` rules out, whatever its weights are.
+
+    `model` is one that nothing was removed from, made ready for it, with the groups of its channels.
+    """
+    if params.criterion == "bn-scale":
+        check_norms(model, groups, "criterion", "l2")
+    if isinstance(params.learning, ScaleLearning):
+        check_norms(model, groups, "learning", "group_sl")
+    if params.latency is None:
+        # Rates of a table are not known yet, and lead to no other targets.
+        scope = params.scope if params.scope == "local" else "global"
+        Pruning(model, model, groups, params.model_copy(update={"scope": scope}), context).check()
 
 
 def _make_plain(model: nn.Module, context: Context) -> None:

@@ -65,13 +65,24 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
     return model
 
 
-def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[Chain]:
-    """The chains whose producer is not skipped."""
+def merging(model: nn.Module, params: ClusterFilters, context: Context) -> tuple[list[Chain], Tensor]:
+    """The chains whose producer is not skipped, and the images by which they were found.
+
+    Raises SecateurError where there are none.
+    """
     example = torch.rand(
         EXAMPLES, context.data.channels, *context.data.size, generator=torch.Generator().manual_seed(0)
     )
     allowed = prunable_layers(model, params.skip)
-    candidates = [chain for chain in chains(model, example) if chain.producer in allowed]
+    found = [chain for chain in chains(model, example) if chain.producer in allowed]
+    if not found:
+        raise _no_chain(model)
+    return found, example
+
+
+def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[Chain]:
+    """Those of them whose layers compute what their class says."""
+    candidates, example = merging(model, params, context)
     layers = {name: model.get_submodule(name) for chain in candidates for name in chain.layers}
     reasons = reasons_against(model, layers, context, computed_by_class, lost=VALUES.__contains__)
     order = calls(model, layers, example.to(next(model.parameters())))

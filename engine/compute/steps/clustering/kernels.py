@@ -22,17 +22,7 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
     gains, or one has masks already.
     """
     to_device(model, context.device)
-    convolutions = {
-        name: layer
-        for name, layer in prunable_layers(model, params.skip).items()
-        if isinstance(layer, nn.Conv2d) and _saves(layer, params.entries)
-    }
-    if not convolutions:
-        raise SecateurError(
-            "There are no kernels to cluster",
-            f"No convolution has so many kernels that a dictionary of {params.entries} saves weights.",
-            "Lower entries, or shorten skip.",
-        )
+    convolutions = worth_it(model, params)
     overlays.refuse(
         convolutions, params, title="Kernels with masks, codebooks, dictionaries or grids cannot be clustered"
     )
@@ -49,6 +39,22 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
     if params.calibrate:
         recalibrate(model, context)
     return model
+
+
+def worth_it(model: nn.Module, params: ClusterKernels) -> dict[str, nn.Conv2d]:
+    """The convolutions that a dictionary makes smaller. Raises SecateurError where there are none."""
+    convolutions = {
+        name: layer
+        for name, layer in prunable_layers(model, params.skip).items()
+        if isinstance(layer, nn.Conv2d) and _saves(layer, params.entries)
+    }
+    if not convolutions:
+        raise SecateurError(
+            "There are no kernels to cluster",
+            f"No convolution has so many kernels that a dictionary of {params.entries} saves weights.",
+            "Lower entries, or shorten skip.",
+        )
+    return convolutions
 
 
 def _saves(layer: nn.Conv2d, entries: int) -> bool:

@@ -37,15 +37,32 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
         else:
             left.append(name)
     if len(left) == len(layers):
-        raise SecateurError(
-            "No layer can be clustered",
-            f"The vectors of {params.method.kind} must divide every filter: {', '.join(left)}.",
-            "Use another length, or method: scalar.",
-        )
+        raise _none(params, left)
     if left:
         context.notice("info", f"Left as they are: {', '.join(left)} (empty, or no multiple of the length)")
     context.observations["codebooks"] = rows
     return model
+
+
+def check_length(model: nn.Module, params: ClusterWeights) -> None:
+    """Raises SecateurError where no layer's filters can be cut into the vectors that are clustered."""
+    layers = prunable_layers(model, params.skip)
+    if isinstance(params.method, Product):
+        length = params.method.length
+        if not any(_cut_evenly(weight_of(layer), length) for layer in layers.values()):
+            raise _none(params, list(layers))
+
+
+def _none(params: ClusterWeights, layers: list[str]) -> SecateurError:
+    return SecateurError(
+        "No layer can be clustered",
+        f"The vectors of {params.method.kind} must divide every filter: {', '.join(layers)}.",
+        "Use another length, or method: scalar.",
+    )
+
+
+def _cut_evenly(weight: Tensor, length: int) -> bool:
+    return weight[0].numel() % length == 0
 
 
 def _report(module: nn.Module, before: Tensor) -> dict[str, float]:
@@ -73,7 +90,7 @@ def _cluster(module: nn.Module, params: ClusterWeights, seed: int) -> bool:
         case Scalar():
             book = _scalar(weight, kept, params, params.method, seed)
         case Product(length=length):
-            if weight[0].numel() % length:
+            if not _cut_evenly(weight, length):
                 return False
             book = _product(weight, params.centroids, length, seed)
     centroids, indices, form = book

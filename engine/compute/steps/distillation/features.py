@@ -94,12 +94,24 @@ def pairs(student: dict[str, Output], teacher: dict[str, Output], named: tuple[s
     same = [Pair(name, by_size[output.size]) for name, output in mine.items() if output.size in by_size]
     backwards = [Pair(*names) for names in zip(reversed(mine), reversed(theirs), strict=False)]
     if not backwards:
-        raise SecateurError(
-            "The networks have no feature maps to compare",
-            "No layer of the student or of the teacher gives an image of several pixels.",
-            "Use method: logits.",
-        )
+        raise _no_maps()
     return same or backwards[::-1]
+
+
+def check_maps(layers: dict[str, Output], named: Iterable[str]) -> None:
+    """Raises SecateurError for a network that has no layer of these names, or without names none, to compare."""
+    for name in named:
+        _check(name, layers, "network")
+    if not named and not stage_ends(layers):
+        raise _no_maps()
+
+
+def _no_maps() -> SecateurError:
+    return SecateurError(
+        "The networks have no feature maps to compare",
+        "No layer of the student or of the teacher gives an image of several pixels.",
+        "Use method: logits.",
+    )
 
 
 def _check(name: str, layers: dict[str, Output], whose: str) -> None:
@@ -108,8 +120,8 @@ def _check(name: str, layers: dict[str, Output], whose: str) -> None:
     ends = stage_ends(layers)
     raise SecateurError(
         f"The {whose} has no layer {name} that gives one feature map",
-        f"Its stages end with {', '.join(list(ends)[:LISTED])}.",
-        "Correct method.layers, or leave it out.",
+        f"Its stages end with {', '.join(list(ends)[:LISTED])}." if ends else "None of its layers does.",
+        "Correct method.layers, or leave it out." if ends else "Use method: logits.",
     )
 
 

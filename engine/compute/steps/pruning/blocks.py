@@ -117,6 +117,12 @@ def _blocks(model: nn.Module, batches: list[Tensor], keep: tuple[str, ...]) -> d
     return {name: one for name, one in found.items() if not any(_within(name, other) for other in keep)}
 
 
+def check_blocks(model: nn.Module, batches: list[Tensor], params: PruneBlocks) -> None:
+    """Raises SecateurError where no block of the network, in eval mode, can be dropped, or `keep` names none."""
+    if not _blocks(model, batches, params.keep):
+        raise _out_of_reach(params, 1.0, 0)
+
+
 def check_keep(blocks: Iterable[str], keep: Iterable[str]) -> None:
     """Raises SecateurError when an entry of `keep` names none of the `blocks` that can be dropped."""
     known = [*blocks]

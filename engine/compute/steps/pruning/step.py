@@ -180,17 +180,24 @@ def _prune_pattern(
     assert params.pattern is not None
     keep, of = (int(part) for part in params.pattern.split(":"))
     scores = importance(params.criterion, model, layers, context, 0)
-    fitting = {n: m for n, m in layers.items() if weight_of(m).shape[1] % of == 0}
-    if not fitting:
-        raise SecateurError(
-            f"No layer fits the pattern {params.pattern}",
-            f"The number of input channels of a layer must be a multiple of {of}.",
-            "Use a smaller M, or prune by sparsity.",
-        )
+    fitting = patterned(layers, params.pattern)
     masks = {name: pattern_mask(scores[name], keep, of) for name in fitting}
     _lay(masks, lambda _, s, __: pattern_mask(s, keep, of), model, fitting, params, context)
     if left := sorted(layers.keys() - fitting.keys()):
         context.notice("info", f"Left dense: input channels of {', '.join(left)} are no multiple of {of}")
+
+
+def patterned(layers: dict[str, nn.Module], pattern: str) -> dict[str, nn.Module]:
+    """The layers that the pattern `N:M` fits. Raises SecateurError where it fits none."""
+    of = int(pattern.partition(":")[2])
+    fitting = {name: layer for name, layer in layers.items() if weight_of(layer).shape[1] % of == 0}
+    if not fitting:
+        raise SecateurError(
+            f"No layer fits the pattern {pattern}",
+            f"The number of input channels of a layer must be a multiple of {of}.",
+            "Use a smaller M, or prune by sparsity.",
+        )
+    return fitting
 
 
 def pattern_mask(scores: Tensor, keep: int, of: int) -> Tensor:

@@ -156,7 +156,15 @@ def test_any_network_is_right_or_refused(
     usercode.use(collect([name], folder))
     wanted: dict[str, Any] = {"model": {"name": name}, "teaches": False, "batches": [16], "onnx": ""}
     try:
-        check(Tried(digits, torch.device("cpu"), 0, folder / "t", wanted | {"layers": [], "changes": []}))
+        check(
+            Tried(
+                digits,
+                torch.device("cpu"),
+                0,
+                folder / "t",
+                wanted | {"layers": [], "changes": [], "fits": []},
+            )
+        )
         assert_kept(name, digits, folder / "kept")
     except SecateurError as error:
         assert error.title and error.detail, text

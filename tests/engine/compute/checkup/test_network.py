@@ -123,6 +123,10 @@ def mish(channels, classes, size):
     return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.Mish(), nn.Flatten(), nn.Linear(144, classes))
 
 
+def flat(channels, classes, size):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+
 class Listed(Net):
     def __init__(self, channels, classes):
         super().__init__(channels, classes, "plain")
@@ -166,7 +170,8 @@ def tried(tmp_path: Path, digits: Dataset) -> Iterator[Try]:
         model = {"name": name if name == "resnet20" else f"{tmp_path}/nets.py:{name}", "arguments": {}}
         model["arguments"] = wanted.pop("arguments", {})
         usercode.use(collect([] if name == "resnet20" else [str(model["name"])], tmp_path))
-        basis = {"model": model, "teaches": False, "batches": [16], "onnx": "", "layers": [], "changes": []}
+        basis = {"model": model, "teaches": False, "batches": [16], "onnx": ""}
+        basis |= {"layers": [], "changes": [], "fits": []}
         return check(Tried(digits, torch.device("cpu"), 0, tmp_path / "templates", basis | wanted))
 
     yield run
@@ -274,6 +279,7 @@ def test_weights_that_own_code_computes_are_refused_for_steps_that_would_change_
     [
         ([("prune.weights", "skip", ["layer9"])], "prune.weights.skip names no layer: layer9"),
         ([("distill", "method.layers", ["head", "body.9"])], "distill.method.layers names no layer: body.9"),
+        ([("distill", "method.layers", ["body.0", "head"])], "no layer head that gives one feature map"),
         ([("p", "skip", ["*"])], "p.skip leaves no layer"),
         ([("prune.blocks", "keep", ["body"])], "prune.blocks.keep names no block: body"),
     ],
@@ -283,6 +289,15 @@ def test_layers_that_steps_name_are_there(tried: Try, layers: list[Any], said: s
     with pytest.raises(SecateurError) as refused:
         tried(layers=layers)
     assert said in str(refused.value)
+
+
+def test_what_layers_leave_a_step_to_do_is_found_out(tried: Try) -> None:
+    tried(fits=[["prune.channels", {"speedup": 1.5}], ["cluster.kernels", {"entries": 1}]])
+    with pytest.raises(SecateurError, match=r"speedup 900 can't be reached: \d"):
+        tried(fits=[["prune.channels", {"speedup": 900}]])
+    with pytest.raises(SecateurError, match="no feature maps"):
+        tried("flat", fits=[["distill", {"method": {"kind": "attention"}}]])
+    tried("flat", fits=[["distill", {"method": {"kind": "attention"}, "teacher": {"kind": "none"}}]])
 
 
 def test_what_has_no_fake_quantization_is_refused_before_it_is_trained(tried: Try) -> None:

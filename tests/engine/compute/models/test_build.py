@@ -12,6 +12,8 @@ from engine.compute.layers.masks import masked, set_mask
 from engine.compute.models import checkpoint
 from engine.compute.models.adapt import fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture
+from engine.compute.models.build import build
+from engine.compute.models.differences import recorded_attributes
 from engine.compute.models.resnet import CifarResNet
 from engine.compute.pretrained.create import create
 from engine.compute.pretrained.shapes import skeleton
@@ -28,6 +30,17 @@ def make(name: str, **more: object) -> nn.Module:
     params = Model(name=name, **more)  # type: ignore[arg-type]
     model, _ = create(params, channels=1, classes=10, size=(32, 32), seed=0)
     return model
+
+
+@pytest.mark.parametrize("name", ["resnet8", "torchvision/mobilenet_v3_small", "torchvision/swin_t"])
+def test_a_network_whose_weights_are_put_in_place_is_the_same_with_zeros_for_what_is_drawn(name: str) -> None:
+    arch = Architecture(name, 1, 10, (32, 32))
+    drawn, zeros = build(arch), build(arch, drawn=False)
+    theirs = zeros.state_dict()
+    assert [(n, t.shape) for n, t in drawn.state_dict().items()] == [(n, t.shape) for n, t in theirs.items()]
+    other = [n for n, tensor in drawn.state_dict().items() if not torch.equal(tensor, theirs[n])]
+    assert other and not any(theirs[name].any() for name in other)
+    assert recorded_attributes(drawn, zeros)[0] == {}
 
 
 @pytest.mark.parametrize("name", TORCHVISION)

@@ -1,0 +1,76 @@
+"""Whether a network has what a step works on, before anything is trained: each step asks as it does when it runs."""
+
+import copy
+
+import torch
+from torch import nn
+
+from engine.compute.context import Context
+from engine.compute.layers.passes import evaluating
+from engine.compute.layers.select import prunable_layers
+from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.compute.steps.channels.step import check_channels
+from engine.compute.steps.clustering.filters import merging
+from engine.compute.steps.clustering.kernels import worth_it
+from engine.compute.steps.clustering.weights import check_length
+from engine.compute.steps.distillation import features
+from engine.compute.steps.pruning.blocks import check_blocks
+from engine.compute.steps.pruning.step import patterned
+from engine.params import (
+    ClusterFilters,
+    ClusterKernels,
+    ClusterWeights,
+    Distill,
+    PruneBlocks,
+    PruneChannels,
+    PruneWeights,
+    Sensitivity,
+    Step,
+)
+from engine.params.clustering import Merged
+from engine.params.distillation import Inside, NoTeacher, Relational
+
+Prepared = tuple[nn.Module, list[Group]]
+"""A network that is ready for channels to be taken out of it, and their groups."""
+
+
+class Fits:
+    """Holds steps against one network, on the device of its context, that no step has changed."""
+
+    def __init__(self, model: nn.Module, images: torch.Tensor, context: Context) -> None:
+        self._model, self._images, self._context = model, images, context
+        self._groups: dict[tuple[str, ...], Prepared] = {}
+
+    def check(self, step: Step) -> None:
+        """Raises SecateurError where the shapes of the network's layers leave the step nothing to do, or less than it
+        is asked for."""
+        match step:
+            case PruneChannels():
+                check_channels(*self.prepared(step.skip), step, self._context)
+            case Sensitivity(of="channels"):
+                self.prepared(step.skip)
+            case PruneWeights(pattern=str(pattern)):
+                patterned(prunable_layers(self._model, step.skip), pattern)
+            case PruneBlocks():
+                with evaluating(self._model):
+                    check_blocks(self._model, [self._images], step)
+            case ClusterFilters(method=Merged()):
+                merging(self._model, step, self._context)
+            case ClusterKernels():
+                worth_it(self._model, step)
+            case ClusterWeights():
+                check_length(self._model, step)
+            case Distill(method=Inside() | Relational()) if not isinstance(step.teacher, NoTeacher):
+                features.check_maps(features.outputs(self._model, self._images[:1]), ())
+            case _:
+                pass
+
+    def prepared(self, skip: tuple[str, ...]) -> Prepared:
+        """Raises SecateurError where no channel can be taken out, or `skip` names no layer."""
+        if skip not in self._groups:
+            prepared = copy.deepcopy(self._model)
+            prepare_for_channels(prepared)
+            self._groups[skip] = prepared, channel_graph(prepared, skip).groups
+        return self._groups[skip]

@@ -1,0 +1,97 @@
+"""What a step would refuse a network's layers for is refused before anything is trained: the same, and no more."""
+
+import copy
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from engine import datasets
+from engine.compute import usercode
+from engine.compute.data import Dataset, load
+from engine.compute.pretrained.create import create
+from engine.compute.steps.apply import apply
+from engine.compute.steps.fits import Fits
+from engine.errors import SecateurError
+from engine.params import STEPS
+from engine.params.preset import Data, Model
+from engine.sources import collect
+from tests.engine.compute.compute_help import context_for
+from tests.engine.compute.steps.channels import channels_help as networks
+
+PLAIN = """\
+from torch import nn
+
+
+def linear(channels, classes, size):
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size[0] * size[1], 20), nn.ReLU(), nn.Linear(20, classes))
+
+
+def unnormed(channels, classes, size):
+    body = nn.Conv2d(channels, 6, 3), nn.ReLU(), nn.Conv2d(6, 7, 3), nn.ReLU()
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, classes))
+"""
+CHANNELS = {"repair": False, "calibrate": False}
+steps = st.one_of(
+    st.sampled_from([1.2, 2.0, 6.0, 40.0, 900.0]).map(
+        lambda v: ("prune.channels", CHANNELS | {"speedup": v})
+    ),
+    st.tuples(
+        st.sampled_from([0.3, 0.8, 0.97]), st.sampled_from([0.0, 0.1, 0.5]), st.sampled_from([1, 4])
+    ).map(lambda v: ("prune.channels", CHANNELS | {"ratio": v[0], "floor": v[1], "round_to": v[2]})),
+    st.sampled_from(["l1", "bn-scale"]).map(lambda v: ("prune.channels", CHANNELS | {"criterion": v})),
+    st.sampled_from(["2:4", "1:3", "8:16"]).map(lambda v: ("prune.weights", {"pattern": v})),
+    st.sampled_from([1, 16, 4096]).map(lambda v: ("cluster.kernels", {"entries": v, "calibrate": False})),
+    st.integers(2, 9).map(lambda v: ("cluster.weights", {"method": {"kind": "product", "length": v}})),
+    st.just(("cluster.filters", {"restarts": 1, "calibrate": False})),
+    st.just(("prune.blocks", {"calibrate": False})),
+    st.just(("sensitivity", {"of": "channels", "rates": [0.5], "images": 16, "calibrate": False})),
+)
+
+
+@cache
+def data() -> Dataset:
+    params = Data(name="digits", size=networks.SIZE, channels=3, limit=48)
+    return load(params, datasets.locate(params, Path(tempfile.gettempdir())))
+
+
+@pytest.fixture(scope="module", params=["vit", "mobile", "linear", "unnormed"])
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+    name = request.param
+    if name in ("vit", "mobile"):
+        return networks.own(getattr(networks, name))
+    file = tmp_path_factory.mktemp("plain") / "plain.py"
+    file.write_text(PLAIN)
+    model = Model(name=f"{file}:{name}")
+    usercode.use(collect([model.title], file.parent))
+    size = (networks.SIZE, networks.SIZE)
+    built, _ = create(model, channels=3, classes=10, size=size, seed=0)
+    usercode.use(None)
+    return built
+
+
+def refusal(do: Any) -> str:
+    try:
+        do()
+    except SecateurError as refused:
+        return str(refused)
+    return ""
+
+
+@settings(max_examples=12)
+@given(step=steps)
+def test_a_step_is_refused_beforehand_where_it_would_refuse_the_network(
+    network: nn.Module, step: tuple[str, dict[str, Any]]
+) -> None:
+    params = STEPS[step[0]].model_validate(step[1], strict=False)
+    images = torch.rand(4, 3, networks.SIZE, networks.SIZE)
+    fits = Fits(copy.deepcopy(network), images, context_for(data=data()))
+    beforehand = refusal(lambda: fits.check(params))
+    run = refusal(lambda: apply(params, copy.deepcopy(network), context_for(data=data())))
+    assert beforehand == run
