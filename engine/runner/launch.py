@@ -37,6 +37,10 @@ ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main()
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
 OTHERWISE = ("executor.", "search.budget.")
 """What a study that exists may be asked for otherwise: a search's rounds are the same, up to where its budget ends."""
+NOTHING_WRITTEN = """\
+# What Slurm would be given. Nothing of it is written yet, and without the study's folder these scripts can't run:
+# `secateur run … --prepare` writes all of it and sends nothing, so that you can look, change and submit by hand.
+"""
 LOOK_EVERY_S = 0.1
 """Seconds between two looks at how the check-up goes."""
 APPEARS_WITHIN_S = 60.0
@@ -177,7 +181,10 @@ def with_default_executor(spec: Spec) -> Spec:
 
 
 def batch_scripts(spec: Spec, workspace: Path) -> str:
-    """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm."""
+    """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm.
+
+    They begin with what is missing: their tasks read the study's folder, and print into it.
+    """
     _only_on_cluster(spec.settings)
     run = RunDir.of(workspace, rundir.next_name(workspace, spec.name))
     submission = slurm.prepare(run, spec)
@@ -186,7 +193,7 @@ def batch_scripts(spec: Spec, workspace: Path) -> str:
         for stage, text in zip(submission.tasks.stages, submission.scripts, strict=True)
     ]
     texts.append(("submit.sh", slurm.by_hand(run, submission.tasks)))
-    return "\n".join(f"# {run.slurm / name}\n{text}" for name, text in texts)
+    return "\n".join([NOTHING_WRITTEN, *(f"# {run.slurm / name}\n{text}" for name, text in texts)])
 
 
 def _only_on_cluster(settings: Settings) -> None:

@@ -130,7 +130,7 @@ class Review(TextView):
             text = self._scripts(self.spec)
         except SecateurError as error:
             text = str(error)
-        self.app.push_screen(TextView("Batch scripts, runnable by hand", [(text, "")]))
+        self.app.push_screen(TextView("Batch scripts that Slurm would be given", [(text, "")]))
 
     def action_start(self) -> None:
         self.dismiss(True)
