@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -173,11 +174,13 @@ def prepare(run: RunDir) -> None:
 
 
 def with_default_executor(spec: Spec) -> Spec:
-    """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
-    if "executor" in spec.document or not site.by_default():
-        return spec
+    """The preset as it is run here, and its quick version: by Slurm where it does not say where, and the site or the
+    user has settled that. Raises UsageError where what they have settled can't be read."""
+    quick = with_default_executor(spec.quick) if spec.quick is not None else None
+    if spec.document.get("executor") or site.by_default() is None:
+        return replace(spec, quick=quick)
     document = {**spec.document, "executor": {"slurm": {}}}
-    return parse(to_yaml(document), spec.name, stored=True)
+    return replace(parse(to_yaml(document), spec.name, stored=True), quick=quick)
 
 
 def batch_scripts(spec: Spec, workspace: Path) -> str:

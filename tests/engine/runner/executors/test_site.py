@@ -117,12 +117,11 @@ def test_a_file_that_can_not_be_read_is_not_passed_over(files: tuple[Path, Path]
 def test_a_site_can_settle_that_presets_run_by_slurm_which_say_nothing(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet, local = (spec.parse(PRESET + more, "p") for more in ("", "executor: {local: {parallel: 1}}\n"))
+    quiet = spec.parse(PRESET, "p")
     programs(tmp_path / "bin", monkeypatch, sbatch="")
     assert launch.with_default_executor(quiet).settings.executor.slurm is None
     files[0].write_text("default: true\npartition: cpu\n")
     assert launch.with_default_executor(quiet).settings.executor.slurm == Slurm()
-    assert launch.with_default_executor(local).settings.executor.slurm is None
     search = spec.parse(SEARCH, "s")
     found = launch.with_default_executor(search)
     assert (found.settings.executor.slurm, found.space) == (Slurm(), search.space), "searches too"
@@ -135,6 +134,43 @@ def test_a_site_can_settle_that_presets_run_by_slurm_which_say_nothing(
     assert launch.with_default_executor(quiet).settings.executor.slurm is None, (
         "the user decides after the site"
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "overrides"),
+    [
+        ("executor: local\n", ()),
+        ("executor: {local: {parallel: 1}}\n", ()),
+        ("executor: {slurm: null}\n", ()),
+        ("", ("executor.slurm=null",)),
+        ("", ("executor=local",)),
+        ("executor: slurm\n", ("executor.slurm=null",)),
+        ("quick: {executor: local}\n", ()),
+    ],
+)
+def test_who_says_this_machine_gets_it_whatever_the_site_has_settled(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: str,
+    overrides: tuple[str, ...],
+) -> None:
+    programs(tmp_path / "bin", monkeypatch, sbatch="")
+    files[0].write_text("default: true\n")
+    read = spec.parse(PRESET + more, "p", overrides)
+    found = launch.with_default_executor(read)
+    assert found.settings.executor.slurm is (None if "quick" not in more else found.settings.executor.slurm)
+    asked = found.quick or found
+    assert asked.settings.executor.slurm is None
+    again = spec.parse(spec.to_yaml(asked.document), "p")
+    assert launch.with_default_executor(again).settings.executor.slurm is None, "its own preset says so too"
+
+
+def test_the_place_has_a_short_form(files: tuple[Path, Path]) -> None:
+    assert spec.parse(PRESET + "executor: slurm\n", "p").settings.executor.slurm == Slurm()
+    assert spec.parse(
+        PRESET, "p", ("executor=slurm", "executor.slurm.cpus=2")
+    ).settings.executor.slurm == Slurm(cpus=2)
 
 
 def test_partitions_and_limits_are_slurms_own_and_asked_once_a_day(
