@@ -1,11 +1,11 @@
 """How near training is to what the processor can do: ResNet20 on Fashion-MNIST, on the processor.
 
 Ours is `engine.compute.training.loop` in a process set up as a worker's, evaluation excluded, as it is and with
-`execution: compile`. It is held against two ceilings (`benchmarks/ceilings.py`): the network's own convolutions, forward and backward, with nothing between
-them, as PyTorch calls oneDNN for them; and a matrix product of 2048 × 2048. And against the usual loop: eager
-PyTorch in its default layout (NCHW) over torchvision's data set with a transform per image (RandomCrop,
-RandomHorizontalFlip, ToTensor, Normalize) and a DataLoader, with no and with two workers. Same network, batch,
-optimizer and threads.
+`execution: compile`. It is held against two ceilings (`benchmarks/ceilings.py`): the network's own convolutions,
+forward and backward, with nothing between them, as PyTorch calls oneDNN for them; and a matrix product of 2048 × 2048.
+And against the usual loop: eager PyTorch in its default layout (NCHW) over torchvision's data set with a transform per
+image (RandomCrop, RandomHorizontalFlip, ToTensor, Normalize) and a DataLoader, with no and with two workers. Same
+network, batch, optimizer and threads.
 
     python -m benchmarks.training [--images 6000] [--batch 128] [--rounds 3] [--bf16] [--processor-time --threads 1]
 
@@ -37,7 +37,7 @@ HOME = Path(__file__).resolve().parent.parent
 USUAL = ("usual, 0 workers", "usual, 2 workers")
 CEILINGS = ("convolutions", "product")
 COMPILED = "ours, compiled"
-"""The same with `execution: compile`: fewer passes over memory between the convolutions, after some time of building."""
+"""The same with `execution: compile`: fewer passes over memory between convolutions, after some time of building."""
 LOOPS = ("ours", COMPILED, *USUAL, *CEILINGS)
 SETS = {"AVX512_CORE_AMX": "amx_bf16", "AVX512_CORE_BF16": "avx512_bf16", "AVX512_CORE": "avx512f"}
 """What oneDNN can be held to by ONEDNN_MAX_CPU_ISA, and the processor's flag for it."""
