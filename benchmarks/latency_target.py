@@ -44,6 +44,8 @@ ARMS = {"time": {"scope": "cost"}, "macs": {"scope": "global"}}
 """What steers each arm; both stop at the same measured latency."""
 QUICK = "--data digits --images 400 --size 32 --epochs 1 --finetune 0 --seeds 0 --speedup 1.5 --runtimes onnxruntime"
 """Digits are 8 × 8 pixels, so they are enlarged: a network must have something to compute."""
+QUICK_TRIES = 3
+"""Of each, where others disturb it."""
 
 
 def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
@@ -179,7 +181,9 @@ def main() -> int:
     for seed, target, runtime, arm in itertools.product(args.seeds, args.speedup, args.runtimes, args.arms):
         args.runtime = runtime
         again = args.minutes is None or time.monotonic() - started < 60 * args.minutes
-        row = kept(args, data, arm, target, seed, again=again)
+        row = None
+        for _ in range(QUICK_TRIES if args.quick else 1):
+            row = row or kept(args, data, arm, target, seed, again=again)
         if row is None:
             missing.append(f"{runtime} {arm} {target:g}x seed {seed}")
         else:
@@ -201,6 +205,9 @@ def main() -> int:
         )
         print(f"\n{file}")
     held = all("refused" in row or within(row["measured"], row["asked"]) for row in rows)
+    if args.quick and not rows:
+        print("nothing was measured undisturbed")
+        return results.UNJUDGED
     if args.quick:
         return results.judged({f"{len(rows)} targets are met within a tenth, or refused": held})
     print("every target is met within a tenth, or refused" if held else "not every target is met")

@@ -39,6 +39,10 @@ def tell(row: Mapping[str, Any]) -> None:
     print("  ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
 
 
+UNJUDGED = 77
+"""The exit code of a quick form that could measure nothing it may judge by (automake's, of a test that is skipped)."""
+
+
 def judged(claims: Mapping[str, bool]) -> int:
     """Print of each claim whether it holds. The exit code of a benchmark's quick form: 1 where one does not."""
     for claim, holds in claims.items():

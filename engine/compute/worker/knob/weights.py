@@ -39,6 +39,11 @@ class Weights:
         sizes = [len(score) for score in scores.values()]
         whole = torch.split(_places(torch.cat(list(scores.values()))), sizes)
         self._elements = sum(sizes)
+        # Where a model is sparse already, turning begins there.
+        zero = sum(int((score <= 0).sum()) for score in scores.values()) / self._elements
+        one = Weights.technique
+        least = min(round(round(zero / one.step) * one.step, 9), one.most)
+        self.technique = replace(one, least=least, start=least)
         self._whole = {
             name: _like(held.weights[name], part) for name, part in zip(scores, whole, strict=True)
         }
@@ -47,7 +52,7 @@ class Weights:
             how = (
                 "at least loss by the sensitivity that was measured; beyond it by magnitude, over all layers"
             )
-            self.technique = replace(Weights.technique, how=how)
+            self.technique = replace(self.technique, how=how)
         ranked = scores if self._table is not None else {}
         self._own = {name: _like(held.weights[name], _places(score)) for name, score in ranked.items()}
         self._solved: dict[float, Rates | None] = {}
@@ -56,16 +61,18 @@ class Weights:
         """Solve for one more sparsity: that takes longer than a key may."""
         if self._table is None:
             return False
-        steps = round((self.technique.most - self.technique.least) / self.technique.step)
-        every = (round(step * self.technique.step, 9) for step in range(1, steps + 1))
-        if (value := next((one for one in every if one not in self._solved), None)) is not None:
+        one = self.technique
+        steps = round((one.most - one.least) / one.step)
+        every = (round(one.least + step * one.step, 9) for step in range(1, steps + 1))
+        if (value := next((each for each in every if each not in self._solved), None)) is not None:
             self._rates(value)
         return value is not None
 
     def set(self, value: float) -> Setting:
         held, rates = self._held, self._rates(value)
         if rates is None:
-            places, gone = self._whole, dict.fromkeys(self._whole, round(value * self._elements))
+            more = round(value * self._elements) if value > self.technique.least else 0
+            places, gone = self._whole, dict.fromkeys(self._whole, more)
         else:
             places, gone = self._own, {name: round(rates[name] * p.numel()) for name, p in self._own.items()}
         weights = {
@@ -79,12 +86,12 @@ class Weights:
         return replace(
             rewritten(held, value, weights, kept),
             levels={name: 1 - one.nonzero / one.elements for name, one in kept.items()},
-            steps={PruneWeights.kind: given} if value else {},
+            steps={PruneWeights.kind: given} if value > self.technique.least else {},
         )
 
     def _rates(self, value: float) -> Rates | None:
         """Each layer's rate by the solver; None without a table, and beyond what it measured."""
-        if self._table is None or not value:
+        if self._table is None or value <= self.technique.least:
             return None
         if value not in self._solved:
             sizes = {name: place.numel() for name, place in self._own.items()}

@@ -112,6 +112,17 @@ def test_the_size_of_rounded_weights_is_that_of_their_codes(
     assert setting.costs.size_packed == pytest.approx(of_model(expected)["packed"], rel=SIZES)
 
 
+def test_a_sparse_model_is_turned_from_where_it_is(trained: Callable[[], nn.Module]) -> None:
+    of, _ = knob(apply(PruneWeights(sparsity=0.8), trained(), at(0)))
+    dial = Weights(of)
+    least = dial.technique.least
+    assert least == dial.technique.start == 0.8
+    unchanged, sparser = dial.set(least), dial.set(0.9)
+    assert not unchanged.steps
+    assert sparser.steps == {"prune.weights": {"sparsity": 0.9}}
+    assert sparser.costs.nonzero_parameters < unchanged.costs.nonzero_parameters
+
+
 def test_what_is_worked_out_ahead_changes_nothing(trained: Callable[[], nn.Module]) -> None:
     of, _ = knob(trained())
     for make, value in ((Bits, 3.0), (Rank, 0.5)):
