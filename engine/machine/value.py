@@ -12,6 +12,7 @@ from engine.machine import environment, runtimes
 from engine.params.base import StepParams
 from engine.params.preset import Latency
 from engine.params.runtimes import KIND, PRECISIONS, RUNTIMES, Precision, Runtime
+from engine.text.phrases import counted
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ class Machine:
                     "; ".join(dict.fromkeys(reasons)) + ".",
                     "Choose another runtime, precision or number of threads: `secateur doctor` lists what works here.",
                 )
+
+    def check_threads(self, threads: int) -> None:
+        """Raises UsageError where these are more threads than processors: they would take turns, beside everybody
+        else's programs."""
+        if threads > self.cpus:
+            raise UsageError(
+                f"threads: {threads} is more than the processors here",
+                f"A trial may use {counted(self.cpus, 'processor')} of {self.host}.",
+                f"Use `threads: auto`, or at most {self.cpus}; `secateur doctor` lists what limits them.",
+            )
 
     def check_training(self, step: StepParams, processes: int) -> None:
         """Raises UsageError where a step can't train here as it asks to, in so many `processes` at a time."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.params import STEPS
 from engine.params.base import Params
-from engine.params.preset import Settings
+from engine.params.preset import Executor, Settings
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SWEEP = {
@@ -32,7 +32,10 @@ def schema() -> dict[str, Any]:
         # `- train:` is the step with its defaults, as `- train` is.
         steps[kind] = {"anyOf": [declared, {"type": "null"}], "description": declared.get("description", "")}
     definitions["step"] = {"anyOf": [{"enum": list(STEPS)}, _one_of(steps)]}
+    place = whole["properties"]["executor"]
+    reference = {"$ref": place.pop("$ref")}
     whole["properties"] |= {
+        "executor": {"anyOf": [{"enum": list(Executor.model_fields)}, reference], **place},
         "steps": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/step"}},
         "sweep": SWEEP,
         "quick": QUICK,

@@ -97,10 +97,14 @@ def _here() -> Path:
 
 
 def check_machine(spec: Spec, on: Machine, *, decided: bool) -> None:
-    """Raises SecateurError where `on` can measure no latency that some trial asks for, or not train as a step asks to.
+    """Raises SecateurError where `on` can measure no latency that some trial asks for, not train as a step asks to, or
+    has fewer processors than a trial has threads.
 
-    `decided`: what steps decide by measured times is known already.
+    `decided`: what steps decide by measured times is known already, and so are the threads that its bits come from.
     """
+    if not decided:
+        given = [trial.settings.threads for trial in spec.trials]
+        on.check_threads(max((threads for threads in given if isinstance(threads, int)), default=1))
     wanted = [trial.settings.measure.latency for trial in spec.trials]
     every = [step for trial in spec.trials for step in trial.all_steps]
     targets = dict.fromkeys(step.timed_in for step in every if step.timed_in and not decided)

@@ -127,6 +127,17 @@ def parallel(settings: Settings, kept: Pinned | None, now: Machine) -> tuple[int
     return found, f"Its trials are computed {found} at a time in place of {asked}, with the same bits: {why}"
 
 
+def crowded(settings: Settings, now: Machine, at_a_time: int) -> str:
+    """That so many trials at a time share processors, as they were asked to; empty where each has its own."""
+    threads = now.threads * settings.distributed.here(None) * at_a_time
+    if now.device != "cpu" or threads <= now.cpus:
+        return ""
+    return (
+        f"Its trials compute with {threads} threads at a time, and {_processors(now.cpus)} usable here: they take turns, "
+        "beside everybody else's programs (executor.local.parallel, threads, distributed.processes)"
+    )
+
+
 def differences(kept: Pinned, now: Machine, spec: Spec) -> list[str]:
     """Why results computed as `kept` are not those that `now` would give, which has the same device and threads."""
     unlike_here = []

@@ -139,6 +139,8 @@ class Supervisor:
         self.parallel, fewer = pinned.parallel(self.spec.settings, self.kept, on)
         if fewer:
             self.emit(ev.Notice(level="info", text=fewer))
+        if crowded := pinned.crowded(self.spec.settings, on, self.parallel):
+            self.emit(ev.Notice(level="warning", text=crowded))
         different = pinned.differences(self.kept, on, self.spec) if self.kept else []
         if different:
             if not self.here:

@@ -11,6 +11,13 @@ from engine.params.slurm import Slurm
 
 OUTPUT = "%x-%A_%a.log"
 """What the tasks print, in the study's `slurm` folder."""
+GUARD = (
+    "trap 'code=$?; [ ${#BASH_SOURCE[@]} -gt 1 ] || { "
+    'echo "executor.slurm.setup ended with $code at: $(sed -n "${LINENO}p" "$0")" '
+    '"(where that does no harm, add || true)" >&2; exit $code; }\' ERR'
+)
+"""Ends the task at a line of `setup` that fails, with its words. Not `set -e`: what fails within functions, as of
+`module`, and within files that a line reads is theirs; only what the line as a whole comes to counts."""
 PORTABLE = ("PYTHONPATH", "SECATEUR_HOME", "SECATEUR_DATA", "SECATEUR_LOCKS", "XDG_CACHE_HOME")
 """Variables of ours that a task must have as the one who submitted it, where they are set."""
 
@@ -38,7 +45,7 @@ def text(
         "#!/bin/bash",
         *(f"#SBATCH {flag}" for flag in flags(asked, stage, exclude)),
         "",
-        *asked.setup,
+        *([GUARD, *asked.setup, "trap - ERR"] if asked.setup else []),
         *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
         'echo "$(date +%FT%T) $(hostname) job ${SLURM_JOB_ID:-none}"',
         f'exec {_contained(asked.container)}{shlex.join(command)} "${{SLURM_ARRAY_TASK_ID:-0}}"',
@@ -57,6 +64,16 @@ def flags(asked: Slurm, stage: Stage, exclude: Sequence[str] = ()) -> list[str]:
         f"--output={_quoted(f'{_literal(stage.folder)}/slurm/{OUTPUT}')}",
         "--open-mode=append",
     ]
+    out += [f"--{name}={_quoted(value)}" for name, value in requested(asked, exclude).items()]
+    if asked.requeue is not None:
+        out.append("--requeue" if asked.requeue else "--no-requeue")
+    if asked.latency_exclusive and stage.exclusive:
+        out.append("--exclusive")
+    return [*out, *asked.extra]
+
+
+def requested(asked: Slurm, exclude: Sequence[str] = ()) -> dict[str, object]:
+    """What is asked for of each task, by the names of sbatch's options; `exclude` as in `text`."""
     given = {
         "partition": asked.partition,
         "account": asked.account,
@@ -71,12 +88,7 @@ def flags(asked: Slurm, stage: Stage, exclude: Sequence[str] = ()) -> list[str]:
         "reservation": asked.reservation,
         "signal": None if asked.signal_before is None else f"B:USR1@{asked.signal_before}",
     }
-    out += [f"--{name}={_quoted(value)}" for name, value in given.items() if value is not None]
-    if asked.requeue is not None:
-        out.append("--requeue" if asked.requeue else "--no-requeue")
-    if asked.latency_exclusive and stage.exclusive:
-        out.append("--exclusive")
-    return [*out, *asked.extra]
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _quoted(value: object) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from engine.machine import gpus
 from engine.machine.value import Machine, here
 from engine.params.preset import Settings
-from engine.runner.executors import nodes, site
+from engine.runner.executors import nodes, request
 from engine.runner.executors.base import Executor
 from engine.runner.executors.local import LocalExecutor
 from engine.studies.job import JobRequest
@@ -36,7 +36,7 @@ def known_machine(settings: Settings, workspace: Path) -> Machine | None:
     """The machine that trials would run on, as far as it can be known before; None for nodes that nobody has seen."""
     if settings.executor.slurm is None:
         return machine(settings)
-    return nodes.known(workspace, site.resolve(settings.executor.slurm), settings)
+    return nodes.known(workspace, request.checked(settings), settings)
 
 
 def on_cluster(run: RunDir) -> bool:

@@ -131,27 +131,47 @@ def largest_array() -> int:
     return max(1, int(match[1]) - 1 if match else ARRAY - 1)
 
 
-def partitions() -> list[dict[str, str]]:
-    """The partitions: `name`, `default`, `time` (its limit), `nodes`, `cpus`, `memory` (MB), `gres`, `features`."""
+def limits_may_be_lifted() -> bool:
+    """Whether a quality of service may lift a partition's time limit, as far as can be known; asked once a day."""
+    config = _daily("config", "scontrol", "show", "config")
+    if re.search(r"^AccountingStorageType\s*=\s*(accounting_storage/none|\(null\))\s*$", config, re.M):
+        return False  # there is none without a database
+    known = _daily("qos", "sacctmgr", "-nP", "show", "qos", "format=name,flags")
+    return not known or "PartitionTimeLimit" in known
+
+
+def partitions(*, fresh: bool = False) -> list[dict[str, str]]:
+    """The partitions: `name`, `default`, `time` (its limit), `nodes`, `cpus`, `memory` (MB), `gres`, `features` of its
+    first kind of node, and `most_cpus` and `most_memory` of any. Asked once a day, or now where that is to be `fresh`.
+    """
     names = ("name", "time", "nodes", "cpus", "memory", "gres", "features")
     rows: dict[str, dict[str, str]] = {}
-    for line in _daily("partitions", "sinfo", "-h", "-o", "%P|%l|%D|%c|%m|%G|%f").splitlines():
+    answer = _daily("partitions", "sinfo", "-h", "-o", "%P|%l|%D|%c|%m|%G|%f", fresh=fresh)
+    for line in answer.splitlines():
         row = dict(zip(names, (part.strip() for part in line.split("|")), strict=False))
         row |= {"default": "yes" if row["name"].endswith("*") else "", "name": row["name"].rstrip("*")}
+        row |= {"most_cpus": row["cpus"], "most_memory": row["memory"]}
         if (
             known := rows.setdefault(row["name"], row)
         ) is not row:  # nodes of another kind, on a line of their own
             known["nodes"] = str(int(known["nodes"]) + int(row["nodes"]))
+            for what in ("most_cpus", "most_memory"):
+                known[what] = _larger(known[what], row[what])
             known["gres"] = ",".join(dict.fromkeys([known["gres"], row["gres"]])).replace("(null),", "")
     return list(rows.values())
 
 
-def _daily(name: str, *command: str) -> str:
-    """The answer of one of Slurm's programs, at most a day old; empty where there is none."""
+def _larger(one: str, two: str) -> str:
+    """The larger of two numbers; a text that is none, such as `500+`, where one of them is."""
+    return next((text for text in (one, two) if not text.isdecimal()), "") or max(one, two, key=int)
+
+
+def _daily(name: str, *command: str, fresh: bool = False) -> str:
+    """The answer of one of Slurm's programs, at most a day old, or `fresh`; empty where there is none."""
     try:
         file = queue.cache() / f"{name}.json"
         noted: Any = read_json(file)
-        if isinstance(noted, dict) and 0 <= time.time() - noted["asked"] < DAY_S:
+        if not fresh and isinstance(noted, dict) and 0 <= time.time() - noted["asked"] < DAY_S:
             return str(noted["answer"])
         answer = commands.ask(*command)
         write_json(file, {"asked": time.time(), "answer": answer}, durable=False)

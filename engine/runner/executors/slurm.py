@@ -17,9 +17,8 @@ from types import MappingProxyType
 from engine import sources
 from engine.errors import SecateurError, UsageError
 from engine.machine import environment, package
-from engine.params.slurm import Slurm
 from engine.presets.spec import Spec
-from engine.runner.executors import choose, nodes, site
+from engine.runner.executors import choose, nodes, request, site
 from engine.runner.progress import Progress
 from engine.runner.rounds import Rounds, Written
 from engine.slurm import commands, queue, script
@@ -55,7 +54,7 @@ class Submission:
 def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     """The stages of what is still to be done, and their scripts; nothing is written or sent."""
     before = Tasks.read(run)
-    asked = site.resolve(spec.settings.executor.slurm or Slurm())
+    asked = request.checked(spec.settings)
     number = before.submission + 1 if before else 1
     agreed = basis.latest(run, number)
     plan = _plan(run, spec, agreed)
@@ -176,6 +175,7 @@ def start(
     _check_room(run, new=new)
     spec = run.spec()
     submission = prepare(run, spec, run.store())
+    notes = request.notes(submission.tasks.asked)
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
         shutil.rmtree(run.path / "failures", ignore_errors=True)
@@ -190,7 +190,7 @@ def start(
         resumed=submission.tasks.submission > 1,
         replay_of=run.asked().get("replay_of"),
     )
-    emit(run, [begun])
+    emit(run, [begun, *(ev.Notice(level="warning", text=text) for text in notes)])
     claims.bury(run.store().claims_root, [f"{job}_" for job in run.jobs()])
     queued = replace(
         status,

@@ -46,3 +46,12 @@ def test_trials_at_a_time_are_fewer_where_less_is_allowed(
     assert pinned.parallel(settings, replace(kept, cpus=4, memory=0), now)[0] == 4, (
         "they shared them from the start"
     )
+
+
+@pytest.mark.parametrize(
+    ("cpus", "at_a_time", "told"), [(8, 4, ""), (4, 4, "8 threads at a time, and 4"), (4, 2, "")]
+)
+def test_trials_that_take_turns_on_processors_are_told(cpus: int, at_a_time: int, told: str) -> None:
+    settings = spec.parse(PRESET, "p").settings
+    said = pinned.crowded(settings, replace(value.here("cpu", 2, 4), cpus=cpus), at_a_time)
+    assert told in said and bool(told) == bool(said)

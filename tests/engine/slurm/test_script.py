@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,36 @@ def test_the_script_sets_up_exports_and_becomes_the_task_itself() -> None:
     asked = Slurm(setup=("module load python",), container="/images/s.sif")
     lines = script.text(asked, STAGE, ["python3", "-c", "a b"], {"X": "1 2"}).splitlines()
     assert lines[0] == "#!/bin/bash"
-    assert lines.index("module load python") < lines.index("export X='1 2'") < len(lines) - 1
+    assert lines.index("module load python") < lines.index("trap - ERR") < lines.index("export X='1 2'")
     # exec: the batch shell would keep signals that are meant for the task
     assert lines[-1].startswith("exec apptainer exec /images/s.sif python3 -c 'a b' ")
+
+
+@pytest.mark.parametrize(
+    ("setup", "code"),
+    [
+        (["module load nope"], 7),
+        (["true", "exit 3"], 3),
+        (["nosuchprogram --x"], 127),
+        (["source harmless.sh"], 0),
+        (["module load python", "module load nope || true"], 0),
+        (["[ -d /nope ] && module load nope", "if false; then", "module load nope", "fi"], 0),
+    ],
+)
+def test_a_line_of_setup_that_fails_ends_the_task_with_its_words_and_what_fails_within_it_does_not(
+    tmp_path: Path, setup: list[str], code: int
+) -> None:
+    (tmp_path / "harmless.sh").write_text("false\ntrue\n")
+    module = 'module() { grep -q nothing /dev/null; [ "$2" = python ] || return 7; }'
+    asked = Slurm(setup=(module, *setup))
+    file = tmp_path / "s.sh"
+    stage = script.Stage("s-1", tmp_path, "trials1", 1, exclusive=False)
+    file.write_text(script.text(asked, stage, ["echo", "it", "began"], {}))
+    (tmp_path / script.UNBEGUN).mkdir(parents=True) if hasattr(script, "UNBEGUN") else None
+    done = subprocess.run(["bash", file], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "it began" in done.stdout) == (code, code == 0)
+    if code and setup[-1] != "exit 3":
+        assert f"executor.slurm.setup ended with {code} at: {setup[-1]} (" in done.stderr
 
 
 def test_any_folder_and_value_is_one_word_of_its_line() -> None:
