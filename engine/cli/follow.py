@@ -192,7 +192,7 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
         case ev.StepFailed():
             return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
         case ev.TaskStarted():
-            again = f", for the {event.restart + 1}. time" if event.restart else ""
+            again = f" (restart {event.restart})" if event.restart else ""
             return f"task {event.name} ({event.stage}) runs on {event.host}{again}"
         case ev.TaskEnded():
             return f"task {event.task.partition('.')[0]} {event.outcome}" if event.outcome != "done" else ""

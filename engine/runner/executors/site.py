@@ -120,6 +120,16 @@ def partitions() -> list[dict[str, str]]:
     return list(rows.values())
 
 
+def nodes_of(partition: dict[str, str]) -> str:
+    """A partition's nodes in words; processors like ``32+`` where nodes differ.
+
+    >>> nodes_of({"nodes": "1", "cpus": "2"}), nodes_of({"nodes": "4", "cpus": "32+"})
+    ('1 node of 2 processors', '4 nodes of 32+ processors')
+    """
+    nodes, cpus = partition["nodes"], partition["cpus"]
+    return f"{nodes} node{'s' * (nodes != '1')} of {cpus} processor{'s' * (cpus != '1')}"
+
+
 def _daily(name: str, *command: str) -> str:
     """The answer of one of Slurm's programs, at most a day old; empty where there is none."""
     try:
