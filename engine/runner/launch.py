@@ -121,10 +121,12 @@ def start(
     arguments and errors are as in `Carrier.start`.
     """
     asked = _asked_otherwise(run, overrides) if overrides else None
+    before: dict[Path, str] = {}
 
     def first() -> None:
         (turns.wait if after else turns.forget)(run)
         if asked is not None:
+            before.update({file: file.read_text() for file in (run.preset, run.kept_settings)})
             preset = to_yaml(asked.document)
             write_atomic(run.preset, preset)
             write_atomic(run.kept_settings, to_json(asked, preset))
@@ -144,7 +146,12 @@ def start(
             "It can't go on elsewhere at the same time.",
             f"`secateur cancel {run.name}` first.",
         )
-    _carrier(then).start(run, here=here, tell=tell, first=first)
+    try:
+        _carrier(then).start(run, here=here, tell=tell, first=first)
+    except UsageError:  # nothing of it was begun
+        for file, text in before.items():
+            write_atomic(file, text)
+        raise
 
 
 def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
@@ -368,6 +375,6 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
         )
     raise SecateurError(
         f"The engine of {run.name} did not start",
-        rundir.last_said(run) or f"Its exit code was {process.returncode}.",
+        rundir.last_said(run.log) or f"Its exit code was {process.returncode}.",
         f"Look into {run.log}.",
     )
