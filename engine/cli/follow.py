@@ -184,6 +184,11 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
         case ev.EpochFinished():
             if brief:
                 return ""
+            # Whoever takes a training up tells the epochs that were kept of it once more.
+            told = f"{event.key} {event.epoch} {event.time}"
+            if told in reported:
+                return ""
+            reported.add(told)
             step = state.steps[event.key]
             value = _quality(event.measures, "validation_")
             return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
