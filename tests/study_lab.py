@@ -178,12 +178,13 @@ def warm_server() -> str:
 
 def start_server() -> str:
     """A fork server that has imported what studies need, by address and key; ends with this process."""
-    ours = ("unsynced", "looked", "engines", "testers", "short", "first_times", "silent")
+    ours = ("unsynced", "programs", "engines", "testers", "short", "first_times", "silent")
     forkserver.set_forkserver_preload(
         [
             "tests.warm.loading",
             *PRELOAD,
             "engine.compute.worker.fingerprint",
+            "engine.compute.worker.knob.process",
             *(f"engine.cli.{name}" for name in ("main", "run", "study", "trial", "plot", "export")),
             __name__,
             *(f"tests.warm.{name}" for name in ours),

@@ -100,7 +100,8 @@ def _goal(args: argparse.Namespace) -> dict[str, Any]:
 
 def _within(args: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if args.lose is not None or not args.most_accurate:
+    given = [text.partition("=")[0].strip() for text in args.within]
+    if args.lose is not None or not (args.most_accurate or "accuracy" in given or "map50_95" in given):
         points = 1.0 if args.lose is None else args.lose
         found["accuracy"] = f"-{points_of(points)}"
     for text in args.within:
@@ -108,6 +109,10 @@ def _within(args: argparse.Namespace) -> dict[str, Any]:
         if not equals:
             raise UsageError(
                 f"--within {text} is no limit", "", "Write MEASURE=LIMIT, such as size.packed=500kB."
+            )
+        if measure.strip() in found:
+            raise UsageError(
+                f"{measure.strip()} is limited twice", "", "Give each limit once; --lose is that of accuracy."
             )
         found[measure.strip()] = value.strip()
     return found

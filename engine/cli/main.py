@@ -1,6 +1,7 @@
 """The `secateur` program: presets in, curves out, from a terminal."""
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -103,6 +104,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not given and sys.stdin.isatty() and sys.stdout.isatty():
         given = ["lab"]
     try:
+        try:
+            return _run(given)
+        finally:
+            sys.stdout.flush()  # here, where it can still be told that it fails
+    except BrokenPipeError:  # the reader of our output (`head`, say) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        return 0
+    except OSError as error:
+        from engine.store.files import explanation
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if (known := explanation(error.errno, "the output")) is None:
+            raise
+        tell_error(known)
+        return known.exit_code
+
+
+def _run(given: list[str]) -> int:
+    try:
         args = parser(*given[:1]).parse_args(given)
         code: int = args.run(args)
     except SecateurError as error:
@@ -112,9 +132,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt as error:
         return exit_code_of(number_of(error))
-    except BrokenPipeError:  # the reader of our output (`head`, say) has seen enough
-        sys.stderr.close()
-        return 0
     return code
 
 

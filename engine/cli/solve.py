@@ -1,6 +1,7 @@
 """`solve`: networks within limits, from what a study's sensitivity steps measured, without training."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ def _solve(args: argparse.Namespace) -> int:
     from engine.studies.rundir import find
     from engine.studies.state import load
 
+    _check_of(args.of)
     study, number = compare.named(args.study)
     run = find(workspace(args.workspace), study)
     trial, tables = _tables(run, load(run.path).trials, number, args.of)
@@ -70,7 +72,7 @@ def _solve(args: argparse.Namespace) -> int:
     limits: list[Limit] = []
     found: dict[str, Proposal | None] = {}
     for of, table in _timed({of: Table(scanned) for of, scanned in tables.items()}, run, timed).items():
-        limits = [_limit(text, table.latency) for text in asked]
+        limits = _limits(asked, table.latency)
         least = {"accuracy": "quality", LATENCY: table.latency}.get(args.least, args.least)
         bounds = {
             one.measure if one.kind != "loss" else "quality": _bound(one, table.before) for one in limits
@@ -123,6 +125,27 @@ def _timed(tables: "dict[str, Table]", run: "RunDir", timed: bool) -> "dict[str,
         f"Its tables are of {', '.join(tables)}, without times.",
         "Add `- sensitivity: {of: channels, latency: {runtime: onnxruntime}}` after the training, and run the preset.",
     )
+
+
+def _check_of(of: str | None) -> None:
+    from typing import get_args
+
+    from engine.params.sensitivity import Of
+
+    if of is not None and of not in get_args(Of):
+        raise UsageError(f"There is no table of {of}", "", f"Tables are of {', '.join(get_args(Of))}.")
+
+
+def _limits(asked: Sequence[str], latency: str) -> "list[Limit]":
+    """All that were given. Raises UsageError for two of one thing."""
+    found = [_limit(text, latency) for text in asked]
+    seen: set[str] = set()
+    for limit in found:
+        name = "accuracy" if limit.kind == "loss" else limit.measure
+        if name in seen:
+            raise UsageError(f"--within limits {name} twice", "", "Give each limit once.")
+        seen.add(name)
+    return found
 
 
 def _limit(text: str, latency: str) -> "Limit":

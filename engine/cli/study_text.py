@@ -31,7 +31,7 @@ def print_study(run: RunDir, state: StudyState, asked: pick.Asked = None, *, fol
     """
     settings = run.settings()
     choice = pick.pick(state, pick.rule(settings, asked))
-    say(heading(state))
+    say(*heading(state))
     if state.checked and not followed:
         say(*state.checked.lines)
     if state.trials:
@@ -49,13 +49,12 @@ def print_study(run: RunDir, state: StudyState, asked: pick.Asked = None, *, fol
         say(f"`secateur next {run.name} N` prints the preset of one of them")
 
 
-def heading(state: StudyState) -> str:
-    """The study's name, how it stands, and what its numbers come from."""
-    queue = f"\n{state.queue}" if state.queue else ""
-    return _heading(state) + queue
+def heading(state: StudyState) -> list[str]:
+    """The study's name, how it stands and what its numbers come from; and its place in a queue, where it has one."""
+    return [_origin(state), *([state.queue] if state.queue else [])]
 
 
-def _heading(state: StudyState) -> str:
+def _origin(state: StudyState) -> str:
     cpu = state.environment.get("cpu", {})
     flags = [f.upper().replace("_", "-") for f in cpu.get("flags", []) if "vnni" in f or f == "amx_int8"]
     versions = state.environment.get("packages", {})

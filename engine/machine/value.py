@@ -48,11 +48,12 @@ class Machine:
     def of_any_node(self, mixed: bool) -> "Machine":
         """This node for a plan that holds on all nodes like it, or, `mixed`, on unlike ones too.
 
-        Measured times belong to the kind of node in place of the host. Keys of a mixed study do not have the processor,
-        so that what is stored under them promises no more than the rest.
+        Measured times belong to the kind of node in place of the host. Keys of a mixed study have neither the processor
+        nor the variables that choose its instructions: what is stored under them promises no more than the rest.
         """
         processor = self.numerics["machine"]
-        numerics = self.numerics | {"machine": "mixed"} if mixed else self.numerics
+        anything = dict.fromkeys(("machine", "variables"), "mixed")
+        numerics = self.numerics | anything if mixed else self.numerics
         kind = "mixed" if mixed else f"{processor.get('gpu') or processor['model']} nodes"
         return replace(self, numerics=numerics, host=kind)
 
@@ -137,6 +138,8 @@ def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[tuple
 
 
 def _brief(value: Any) -> str:
+    if value is None:
+        return "absent"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from engine.params.base import Clash, Params, Several, param
 from engine.params.catalog import MODELS
 
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+LARGEST_SEED = 2**31 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 """What every random generator in use accepts."""
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 Statistics = Literal["data", "imagenet", "half"]

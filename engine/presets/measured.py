@@ -1,11 +1,13 @@
-"""Measures that a preset names where it says what to draw, to pick and to look for: its trials must have them."""
+"""Measures that a preset names where it says what to draw, to pick and to look for: its trials must have them, and
+those of a search do."""
 
 from collections.abc import Iterator
 
 from engine.errors import Problem
 from engine.measures import latency
-from engine.params.preset import Latency, Measure
-from engine.params.runtimes import INT8
+from engine.params.preset import Latency, Measure, Settings
+from engine.params.runtimes import INT8, RUNTIMES, Runtime
+from engine.presets import limits
 from engine.presets.wording import text_of
 from engine.presets.yaml.tree import Mapping, Scalar, at
 from engine.text.phrases import names
@@ -69,3 +71,21 @@ def _has(measured: Latency, name: str) -> bool:
         and wanted.get("batch") in (None, *measured.batch)
         and (measured.threads is None or wanted.get("threads") in (None, *measured.threads))
     )
+
+
+def measuring(settings: Settings) -> Settings:
+    """The settings with every size and latency measured that the goal or a limit is about."""
+    search, measure = settings.search, settings.measure
+    assert search is not None
+    if any(name.startswith(SIZE) for name in (search.goal, *search.within)):
+        measure = measure.model_copy(update={"size": True})
+    if wanted := limits.latencies(search):
+        given = measure.latency
+        asked: tuple[Runtime, ...] = tuple(
+            name for name in RUNTIMES if any(name == runtime for runtime, _ in wanted)
+        )
+        runtimes = dict.fromkeys([*(given.runtimes if given else ()), *asked])
+        batch = dict.fromkeys([*(given.batch if given else ()), *(size for _, size in wanted)])
+        both = {"runtimes": tuple(runtimes), "batch": tuple(batch)}
+        measure = measure.model_copy(update={"latency": (given or Latency()).model_copy(update=both)})
+    return settings.model_copy(update={"measure": measure})

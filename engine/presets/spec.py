@@ -9,14 +9,14 @@ from typing import Any
 
 from engine.errors import PresetInvalid, Problem, UsageError
 from engine.params import Step
-from engine.params.preset import Latency, Settings
-from engine.params.runtimes import RUNTIMES, Runtime
+from engine.params.data import LARGEST_SEED
+from engine.params.preset import Settings
 from engine.params.sensitivity import Sensitivity
 from engine.presets import auto, checks, limits, overrides, space, sweep
 from engine.presets import quick as small
 from engine.presets.boxes import boxes
 from engine.presets.files import absolute
-from engine.presets.measured import SIZE, unmeasured
+from engine.presets.measured import measuring, unmeasured
 from engine.presets.model import Spec, Trial
 from engine.presets.sequence import clashes
 from engine.presets.steps import AROUND, StepNode, normalise, settings_node, steps_of
@@ -195,6 +195,7 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
     if settings is None or settings.search is None:
         return None, problems
     problems += limits.problems(root.items.get("search"), "within", settings.search.goal)
+    problems += _seeds(root, settings.search.seeds, settings.seeds[0])
     if settings.search.over == "auto":
         over = auto.over(settings.search, settings)
         root = space.tree(put(root, ("search", "over"), node_of(over, "search.over")))
@@ -217,7 +218,7 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
     problems += found
     if problems:
         return None, problems
-    settings = _measuring(settings)
+    settings = measuring(settings)
     problems = [] if stored else unmeasured(root, settings.measure)
     if problems:
         return None, problems
@@ -292,27 +293,17 @@ def _beside_search(root: Mapping) -> list[Problem]:
     return problems
 
 
+def _seeds(root: Mapping, number: int, first: int) -> list[Problem]:
+    """Finalists are trained on the study's seed and those that follow it."""
+    if first + number - 1 <= LARGEST_SEED:
+        return []
+    what = f"given {first}, with {number} seeds for finalists from it on"
+    return [Problem(root.key_place("seed"), "seed", what, f"at most {LARGEST_SEED - number + 1}")]
+
+
 def _has_steps(root: Mapping) -> bool:
     steps = root.items.get("steps")
     return isinstance(steps, Listing) and bool(steps.items)
-
-
-def _measuring(settings: Settings) -> Settings:
-    """The settings with every size and latency measured that the goal or a limit is about."""
-    search, measure = settings.search, settings.measure
-    assert search is not None
-    if any(name.startswith(SIZE) for name in (search.goal, *search.within)):
-        measure = measure.model_copy(update={"size": True})
-    if wanted := limits.latencies(search):
-        given = measure.latency
-        asked: tuple[Runtime, ...] = tuple(
-            name for name in RUNTIMES if any(name == runtime for runtime, _ in wanted)
-        )
-        runtimes = dict.fromkeys([*(given.runtimes if given else ()), *asked])
-        batch = dict.fromkeys([*(given.batch if given else ()), *(size for _, size in wanted)])
-        both = {"runtimes": tuple(runtimes), "batch": tuple(batch)}
-        measure = measure.model_copy(update={"latency": (given or Latency()).model_copy(update=both)})
-    return settings.model_copy(update={"measure": measure})
 
 
 def candidate(spec: Spec, point: space.Point | None, rung: int) -> Spec:

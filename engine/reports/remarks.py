@@ -79,4 +79,5 @@ def verdict_lines(identical: bool, compared: int, differences: list[dict[str, An
 
 
 def _changed(change: dict[str, Any]) -> str:
-    return f"another environment: {change['what']} was {change['original']}, is {change['replay']}"
+    was, now = ("absent" if change[which] is None else change[which] for which in ("original", "replay"))
+    return f"another environment: {change['what']} was {was}, is {now}"

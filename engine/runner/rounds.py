@@ -91,7 +91,7 @@ class Rounds:
         told = self.original.proposed.get(number)
         if told is None:
             return None
-        task = replace(self.task, held=told.held)
+        task = replace(self.task, held=told.held, room=told.room)
         if told.purpose == "confirm":
             seeds = len({trial["proposal"]["seed"] for trial in told.trials})
             return rounds.confirm(task, known, seeds)
@@ -180,7 +180,7 @@ class Rounds:
 def entries_of(told: ev.Proposed) -> Round:
     """A round as it was told."""
     entries = tuple(Entry.from_dict(trial["proposal"]) for trial in told.trials)
-    return Round(told.purpose, entries, told.held)
+    return Round(told.purpose, entries, told.held, told.room)
 
 
 def told(number: int, found: Round, planned: Sequence[PlannedTrial]) -> ev.Proposed:
@@ -189,7 +189,9 @@ def told(number: int, found: Round, planned: Sequence[PlannedTrial]) -> ev.Propo
         one.as_dict() | {"proposal": entry.as_dict()}
         for one, entry in zip(planned, found.entries, strict=True)
     ]
-    return ev.Proposed(round=number, purpose=found.purpose, trials=trials, held=dict(found.held))
+    return ev.Proposed(
+        round=number, purpose=found.purpose, trials=trials, held=dict(found.held), room=found.room
+    )
 
 
 def tried(spec: Spec, plan: Plan, on: Machine, code: Sources, *, begun: bool) -> tuple[Job, ...]:

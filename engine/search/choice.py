@@ -140,7 +140,9 @@ def _lines(
     elif one.within:
         lines.append(_why(winner, found, looked))
     else:
-        lines.append(f"No finalist is within the limits; this one is nearest ({_loss(winner)} on validation)")
+        lines = [
+            f"No finalist is within the limits; this one is nearest, {_loss(winner)} on validation: {one}"
+        ]
     if tests := _tests(winner.trials):
         before = [q[1] for t in winner.trials if (q := quality_of(t.baseline_measure.measures))]
         lines.append(

@@ -227,12 +227,13 @@ class Table:
                 faster = round(self.before[self.latency] / amounts[self.latency], 2)
                 given = {"latency": {"speedup": faster, "runtime": runtime, "batch": int(batch)}}
             case "channels":
-                given = {"speedup": round(self.before["macs"] / amounts["macs"], 2)}
+                measure, name = ("macs", "speedup") if "macs" in asked else ("parameters", "compression")
+                given = {name: round(self.before[measure] / amounts[measure], 2)}
             case "rank":
                 given = {"scheme": self.scheme, "rank": {"kind": "ratio", "ratio": share}}
             case _:
                 given = {"bits": self._average_bits(found)}
-        times = given.get("latency", given).get("speedup", 2.0)
+        times = given.get("latency", given).get("speedup", given.get("compression", 2.0))
         if not any(one.rate for one in found.values()) or times <= 1:
             return []
         # Rows were scored with statistics estimated anew; other steps do that themselves.

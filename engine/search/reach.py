@@ -4,6 +4,7 @@ A worker builds the network, lays each technique over it at a few levels, and co
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.errors import PresetInvalid, UsageError
@@ -15,6 +16,7 @@ from engine.params.preset import Latency, Model
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
 from engine.presets.model import Spec
+from engine.presets.space import Dimension
 from engine.presets.spec import candidate
 from engine.results.summary import measure_value
 from engine.search.task import Task
@@ -26,10 +28,12 @@ from engine.studies.roots import built_from
 from engine.text.numbers import ratio
 from engine.text.tables import table
 
-VERSION = 1
+VERSION = 2
 """Raised when more is tried, or otherwise."""
 SHARES = (0.0, 0.5, 1.0)
 """How far along its ranges each technique is tried."""
+TOGETHER = "all together"
+"""The row of all techniques at one level."""
 QUICK = {"blocks": 3, "block_ms": 15.0, "warmup_ms": 20.0}
 """A latency good enough to tell whether a limit is out of reach."""
 CHEAP: dict[str, Any] = {
@@ -92,13 +96,29 @@ def _techniques(spec: Spec) -> Iterator[dict[str, Any]]:
     assert spec.space is not None
     for number, name in enumerate(spec.space.names):
         levels: list[dict[str, Any] | None] = []
-        for share in SHARES:
-            point = {one.path: one.between(share) for one in spec.space.dimensions if one.step == number}
+        for point in _points([one for one in spec.space.dimensions if one.step == number]):
             level = _level(spec, name, point | {f"{name}.enabled": True})
             if level not in levels:
                 levels.append(level)
         if any(levels):
             yield {"name": name, "levels": levels}
+
+
+def _points(dimensions: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
+    """Values along all of them, from the least to the most; and each of those that are not numbers, at either end."""
+    ordered = {one.path: _in_order(one) for one in dimensions}
+    ends = [{path: one.between(share) for path, one in ordered.items()} for share in SHARES]
+    yield from ends
+    for path, one in ordered.items():
+        for value in one.values if not one.ordered else ():
+            yield ends[0] | {path: value}
+            yield ends[-1] | {path: value}
+
+
+def _in_order(one: Dimension) -> Dimension:
+    """With its numbers, if it has such, as they rise."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in one.values)
+    return replace(one, values=tuple(sorted(one.values))) if numbers else one
 
 
 def _level(spec: Spec, name: str, point: dict[str, Any]) -> dict[str, Any] | None:
@@ -161,14 +181,15 @@ def _met(task: Task, rows: Sequence[dict[str, Any]], limit: limits.Limit) -> str
     bound = limit.bound(measure_value(rows[0], limit.measure))
     if bound is None or row is None:
         return f"{limit}: not known before it is measured"
-    verb = (
-        "can be met"
-        if value <= bound
-        else "may be met"
-        if value <= bound * _tolerance(limit)
-        else "cannot be met"
-    )
+    verb = "cannot be met"
+    if value <= bound * _tolerance(limit) or not _all_tried(rows):
+        verb = "can be met" if value <= bound else "may be met"
     return f"{limit}: {verb}; nearest is {measure_text(limit.measure, value)} ({row['name']}, {row['level']})"
+
+
+def _all_tried(rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether what all techniques come to together is known: some may not go beside others that may be off."""
+    return not any(row["name"] == TOGETHER and "unavailable" in row for row in rows)
 
 
 def nearest(rows: Sequence[dict[str, Any]], name: str) -> tuple[float, dict[str, Any] | None]:
@@ -185,7 +206,7 @@ def _tolerance(limit: limits.Limit) -> float:
 
 def check(task: Task, rows: Sequence[dict[str, Any]]) -> None:
     """Raises UsageError for the first limit that is out of reach of all techniques together."""
-    for limit in limits.amounts(task.limits):
+    for limit in limits.amounts(task.limits) if _all_tried(rows) else ():
         value, row = nearest(rows, limit.measure)
         bound = limit.bound(measure_value(rows[0], limit.measure))
         if row is None or bound is None or value <= bound * _tolerance(limit):

@@ -41,11 +41,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Round:
-    """Trials that are planned together; `held` are the techniques that were pinned (True) or forbidden for it."""
+    """Trials that are planned together; `held` are the techniques that were pinned (True) or forbidden for it, `room`
+    is how many trials it might have had."""
 
     purpose: Literal["search", "confirm"]
     entries: tuple[Entry, ...]
     held: Mapping[str, bool] = field(default_factory=dict)
+    room: int = 0
 
 
 def search(task: Task, known: Sequence[Candidate], number: int, tables: Sequence[Table] = ()) -> Round | None:
@@ -58,7 +60,7 @@ def search(task: Task, known: Sequence[Candidate], number: int, tables: Sequence
     points = propose(task, known, rank, number, size - len(entries), tables)
     first = len(known)
     entries += [Entry(first + at, 0, point, CANDIDATE, task.seed) for at, point in enumerate(points)]
-    return Round("search", tuple(entries), task.held) if entries else None
+    return Round("search", tuple(entries), task.held, size) if entries else None
 
 
 def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[Entry]:

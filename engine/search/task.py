@@ -35,13 +35,15 @@ class Outcome:
 class Task:
     """A search's section of the preset, with its limits and its space.
 
-    `held`: steps of `over` that have to run (True) or must not, as somebody wished while it ran.
+    `held`: steps of `over` that have to run (True) or must not, as somebody wished while it ran. `room`: trials that a
+    round had room for which is planned again, whatever the budget is by now.
     """
 
     search: Search
     space: Space
     seed: int
     held: Mapping[str, bool] = field(default_factory=dict)
+    room: int = 0
 
     @classmethod
     def of(cls, spec: Spec) -> "Task":
@@ -55,7 +57,7 @@ class Task:
     @property
     def batch(self) -> int:
         """Trials of a round: a budget of fewer is one round."""
-        return min(self.search.batch, self.search.budget.trials or self.search.batch)
+        return self.room or min(self.search.batch, self.search.budget.trials or self.search.batch)
 
     def allows(self, point: Point) -> bool:
         """Whether what is held runs at a point, or does not, as wished."""

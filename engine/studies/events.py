@@ -84,13 +84,15 @@ class Proposed(_Event):
 
     Each is as in `Planned`, with `proposal`: its `candidate` (number), `rung`, `role` (`candidate`, `finalist` or
     `uncompressed`), `seed`, and the `point` of the space that it is at. `held`: techniques that were pinned (true) or
-    forbidden (false) for it, while the search ran.
+    forbidden (false) for it, while the search ran. `room`: trials that it had room for, by the budget as it then was;
+    0 where nobody noted it.
     """
 
     round: int
     purpose: Literal["search", "confirm"]
     trials: list[dict[str, Any]]
     held: dict[str, bool] = field(default_factory=dict)
+    room: int = 0
 
     @property
     def text(self) -> str:

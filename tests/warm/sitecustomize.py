@@ -1,8 +1,8 @@
 """Read by Python itself as it starts, in the processes of a warm `study_lab.Lab`.
 
 Their workers are forked from the server that the tests name, which has imported torch already, instead of from one of
-their own, and so is the process that looks at data of a user's function; they wait for no disk. All else is as it is
-without this file.
+their own, and so are the process that looks at data of a user's function and that of a knob; they wait for no disk. All
+else is as it is without this file.
 """
 
 import os
@@ -13,6 +13,10 @@ if _named := os.environ.get("SECATEUR_TESTS_FORKSERVER"):
 
     server.use(_named)
     if "from engine.compute.worker.fingerprint import main; main()" in sys.orig_argv:
-        from tests.warm.looked import in_the_server
+        from tests.warm.programs import look_there
 
-        in_the_server(sys.orig_argv[-4:])
+        look_there(sys.orig_argv[-4:])
+    if "engine.compute.worker.knob.process" in sys.orig_argv:
+        from tests.warm.programs import knob_there
+
+        knob_there(sys.orig_argv[-4:])

@@ -44,6 +44,12 @@ def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Mod
     prunable: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, PRUNABLE)}
     check_skip(prunable, skip)
     kept = left(prunable, skip)
+    if not prunable:
+        raise SecateurError(
+            "There is nothing to compress",
+            "The network has no convolution and no linear layer of torch's.",
+            "Its weights have to be those of such layers.",
+        )
     if not kept:
         raise SecateurError(
             "There is nothing to prune", f"skip leaves no layer of {', '.join(prunable)}.", "Shorten skip."

@@ -23,6 +23,7 @@ from engine.compute.steps.quantization.qat import quantize_qat
 from engine.compute.steps.quantization.weights import quantize_weights
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
+from engine.errors import SecateurError
 from engine.params import (
     Calibrate,
     ClusterFilters,
@@ -89,7 +90,21 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
 
 def prepare(model: nn.Module, step: Step, context: Context) -> None:
     """What every step that changes weights does first, in place: weights that the network's own code computes become
-    plain, and frozen ones among those that it changes are named."""
+    plain, and frozen ones among those that it changes are named.
+
+    Raises SecateurError for weights that are no numbers: rounding and clustering would make some of them.
+    """
+    broken = [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, PRUNABLE) and not all(bool(p.isfinite().all()) for p in layer.parameters())
+    ]
+    if broken:
+        raise SecateurError(
+            f"{step.kind} has weights before it that are no numbers",
+            f"{listed(broken)}: NaN or infinity.",
+            "Such a network computes nothing: look at its own code, or at the file that its weights come from.",
+        )
     made = foreign.foreign(model)
     for name in made:
         foreign.make_plain(model.get_submodule(name))

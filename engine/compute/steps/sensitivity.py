@@ -2,9 +2,10 @@
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal, assert_never
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from engine.compute.data import Split, Subset
 from engine.compute.latency.layers import LayerConfig, all_configs
 from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.layers import overlays
-from engine.compute.layers.grids import GridForm, UniformGrid
+from engine.compute.layers.grids import Grid, GridForm, UniformGrid
 from engine.compute.layers.passes import restored
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.measures.counts import Counts, count
@@ -66,7 +67,15 @@ ROWS = "sensitivity.json"
 FLOAT_BITS = 32
 """Bits of a weight that is not rounded."""
 
-Compressed = Callable[[float], AbstractContextManager[nn.Module | None]]
+
+class Changed(NamedTuple):
+    """A model with one layer at a level; `grids` are those that a packed file would have codes of, by tensor."""
+
+    model: nn.Module
+    grids: Mapping[str, Grid] = MappingProxyType({})
+
+
+Compressed = Callable[[float], AbstractContextManager[Changed | None]]
 """The model with one layer at this level (the share that is removed, or the bits that stay); it is to be used within
 the context only. None where the layer can't be had at it."""
 
@@ -130,17 +139,18 @@ def _scan(
         context.notice("info", f"What layers lose of their {params.of} is not measured: {few}")
     split, packed = _subset(context, images), _packed(model)
 
-    def scored(pruned: nn.Module) -> dict[str, Any]:
+    def scored(changed: Changed) -> dict[str, Any]:
+        pruned = changed.model
         if params.calibrate and norms_of(pruned):
             calibrate(pruned, calibration, context)
-        counts, size = _count(pruned, context), packed(pruned)
+        counts, size = _count(pruned, context), packed(changed)
         measured = {SIZE: size} | ({times.name: times.of(pruned)} if times else {})
         return _measures(score(pruned, context.data, split, context.device), counts) | measured
 
     kept = _kept(context)
     rows = kept.get("rows", [])
     with restored(statistics_of(model)):
-        reference, compared = scored(model), _compared(model, split, context)
+        reference, compared = scored(Changed(model)), _compared(model, split, context)
         expected = outputs(model, context.data, split, compared, context.device)
     for done, (layer, level) in enumerate(wanted[len(rows) :], start=len(rows)):
         about = _level(layer, level, params)
@@ -150,7 +160,7 @@ def _scan(
             if compressed is not None:
                 row = about | scored(compressed)
                 row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
-                given = outputs(compressed, context.data, split, compared, context.device)
+                given = outputs(compressed.model, context.data, split, compared, context.device)
                 row[DEVIATION] = task_of(context.data).deviation([(expected, given)])
         rows.append(row)
         _keep({"rows": rows}, context)
@@ -195,20 +205,22 @@ def _spread(levels: list[float], most: int) -> list[float]:
     return [levels[round(place * (len(levels) - 1) / (most - 1))] for place in range(most)]
 
 
-def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
+def _packed(model: nn.Module) -> Callable[[Changed], int]:
     """Tells the bytes of a packed file of a network that is `model` but for a layer: tensors that are the same in both
     are looked through once for all rows."""
     # Copies, because layers are changed in place.
     known = {name: (tensor.clone(), stored(tensor)) for name, tensor in _file(model).items()}
 
-    def held(name: str, tensor: Tensor) -> Stored:
+    def held(name: str, tensor: Tensor, grid: Grid | None) -> Stored:
         if name in known:
             own, as_stored = known[name]
             if own.dtype == tensor.dtype and torch.equal(own, tensor):
                 return as_stored
-        return stored(tensor)
+        return stored(tensor, grid)
 
-    return lambda other: packed_bytes(held(*pair) for pair in _file(other).items())
+    return lambda other: packed_bytes(
+        held(name, tensor, other.grids.get(name)) for name, tensor in _file(other.model).items()
+    )
 
 
 def _file(model: nn.Module) -> dict[str, Tensor]:
@@ -260,11 +272,11 @@ def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Com
     scores = scores.masked_fill(weight_of(module).detach() == 0, -1.0)
 
     @contextmanager
-    def without(rate: float) -> Iterator[nn.Module]:
+    def without(rate: float) -> Iterator[Changed]:
         leaf = leaf_of(module)
         with restored([leaf, *statistics_of(model)]), torch.no_grad():
             leaf.masked_fill_(~keep_largest(scores, rate), 0.0)
-            yield model
+            yield Changed(model)
 
     return without
 
@@ -272,19 +284,19 @@ def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Com
 def _bits(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
     """For every layer the model with its weights at the nearest points of a grid of so many bits."""
     layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
-    return {name: _of_bits(model, module) for name, module in layers.items()}
+    return {name: _of_bits(model, name, module) for name, module in layers.items()}
 
 
-def _of_bits(model: nn.Module, module: nn.Module) -> Compressed:
+def _of_bits(model: nn.Module, name: str, module: nn.Module) -> Compressed:
     weight = weight_of(module).detach().clone()
 
     @contextmanager
-    def of_bits(bits: float) -> Iterator[nn.Module]:
+    def of_bits(bits: float) -> Iterator[Changed]:
         leaf, form = leaf_of(module), GridForm(int(bits))
         step, low = (part.to(weight.device) for part in fit_grid(weight, form, "mse"))
         with restored([leaf, *statistics_of(model)]), torch.no_grad():
             leaf.copy_(UniformGrid(step, low, form)(weight))
-            yield model
+            yield Changed(model, {f"{name}.weight" if name else "weight": Grid(form, step.cpu(), low.cpu())})
 
     return of_bits
 
@@ -298,11 +310,11 @@ def _rank(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, 
 
 def _of_rank(model: nn.Module, name: str, params: Sensitivity, context: Context) -> Compressed:
     @contextmanager
-    def of_rank(ratio: float) -> Iterator[nn.Module | None]:
+    def of_rank(ratio: float) -> Iterator[Changed | None]:
         factorized = copy.deepcopy(model)
         asked = Factorize(scheme=params.scheme, rank=Ratio(ratio=ratio))
         made = split(factorized, name, asked)
-        yield to_device(factorized, context.device).eval() if made else None
+        yield Changed(to_device(factorized, context.device).eval()) if made else None
 
     return of_rank
 
@@ -344,11 +356,11 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compres
     order = torch.argsort(scores, stable=True)
 
     @contextmanager
-    def without(rate: float) -> Iterator[nn.Module]:
+    def without(rate: float) -> Iterator[Changed]:
         gone = order[: min(round(rate * group.units), group.units - 1)]
         pruned = copy.deepcopy(model)
         shrink(pruned, [group], {group.name: gone})
-        yield to_device(pruned, next(model.parameters()).device).eval()
+        yield Changed(to_device(pruned, next(model.parameters()).device).eval())
 
     return without
 

@@ -26,11 +26,11 @@ from engine.compute.worker.commit import computing, read_data
 from engine.errors import SecateurError
 from engine.params import STEPS
 from engine.params.preset import Latency, Model
+from engine.search.reach import TOGETHER
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
 
 LEVELS = ("least", "middle", "most")
-TOGETHER = "all together"
 AS_IT_IS = "as it is"
 
 
@@ -165,5 +165,4 @@ def _amount(row: dict[str, Any], name: str) -> float:
 
 def _called(number: int, count_: int) -> str:
     """What the levels of a technique are called, of however many there are: the last one compresses most."""
-    names = {1: LEVELS[2:], 2: (LEVELS[0], LEVELS[2])}.get(count_, LEVELS)
-    return names[min(number, len(names) - 1)]
+    return LEVELS[-1] if number == count_ - 1 else LEVELS[min(number, 1)]

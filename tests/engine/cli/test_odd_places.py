@@ -188,3 +188,18 @@ def test_standard_streams_that_are_closed_lead_nowhere(closed: tuple[int, ...], 
     assert done.returncode == 2
     if closed == (2,):
         assert "error" in json.loads(done.stdout), "nothing but JSON"
+
+
+@pytest.mark.parametrize("words", [["presets"], ["spec", "--json"]])
+def test_a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_one_message(words: list[str]) -> None:
+    """Few bytes are written when the command ends, many before: what fails then is told alike."""
+    command = [sys.executable, "-m", "engine.cli.main", *words]
+    reading, writing = os.pipe()
+    os.close(reading)
+    cut = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (cut.returncode, cut.stderr) == (0, b"")
+    with Path("/dev/full").open("w") as full:
+        filled = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert filled.returncode == 1
+    assert "Traceback" not in filled.stderr and "disk is full" in filled.stderr

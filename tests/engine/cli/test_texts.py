@@ -12,7 +12,9 @@ from unittest import mock
 
 import pytest
 
+from engine.cli import study_text
 from engine.cli.main import main
+from engine.studies.state import StudyState
 from engine.testing import folders
 from engine.text.visible import STEERING, VisibleStream, json_text, visible, visible_but_colours
 from tests.study_lab import Lab
@@ -212,3 +214,8 @@ def test_a_log_is_guarded(tmp_path: Path) -> None:
         print(f"a {HOSTILE}\nb", file=VisibleStream(file.fileno()))
     text = (tmp_path / "log").read_text("utf-8")
     assert text.endswith("b\n") and not any(map(STEERING.search, text.split("\n")))
+
+
+def test_where_a_study_stands_in_a_queue_has_a_line_of_its_own() -> None:
+    state = StudyState(name="sparser-1", queue="4 tasks wait: no node is free")
+    assert study_text.heading(state) == ["sparser-1 (queued)", "4 tasks wait: no node is free"]

@@ -46,11 +46,14 @@ def test_a_plan_for_another_machine_does_not_depend_on_this_one(monkeypatch: pyt
 def test_nodes_are_alike_if_nothing_that_decides_bits_differs_and_a_mixed_study_asks_for_less() -> None:
     one = here("cpu", 1, 1)
     processor = one.numerics["machine"] | {"model": "Abacus"}
-    other = replace(one, host="n2", numerics=one.numerics | {"machine": processor})
+    variables = one.numerics["variables"] | {"ATEN_CPU_CAPABILITY": "avx2"}
+    other = replace(one, host="n2", numerics=one.numerics | {"machine": processor, "variables": variables})
     alike = replace(one, host="n3")
     assert one.of_any_node(False).like(alike.of_any_node(False)) == []
     assert keys(one.of_any_node(False)) == keys(alike.of_any_node(False)), "times belong to the kind of node"
-    assert any("Abacus there" in text for text in one.of_any_node(False).like(other.of_any_node(False)))
+    unlike = one.of_any_node(False).like(other.of_any_node(False))
+    assert any("Abacus there" in text for text in unlike)
+    assert "ATEN_CPU_CAPABILITY is avx2 there and absent here" in unlike
     assert one.of_any_node(True).like(other.of_any_node(True)) == []
     assert not set(keys(one.of_any_node(True))) & set(keys(one)), (
         "what is mixed is stored under keys of its own"

@@ -152,6 +152,7 @@ def test_a_table_measures_time_where_it_counts_and_costs_a_share_of_the_budget()
         ("epochs: 1..6", "epochs: 0..6", "given 0"),
         ("epochs: 1..6", "epochs: -2..6", "given -2"),
         ("criterion: [l2, taylor]", "id: [a, b]", "one name"),
+        ("model:", "seed: 2147483646\nmodel:", "at most 2147483645"),
         ("bits: 3..8", "bits: 3..9", "given 9"),
         ("[l2, taylor]", "[l2, tylor]", "did you mean taylor?"),
         ("[l2, taylor]", "[l2, l2]", "each value once"),

@@ -129,6 +129,17 @@ def test_kills_and_parallel_workers_change_nothing(lab: Lab, tmp_path: Path) -> 
     assert len(set(theirs) & set(mine)) > 10
 
 
+def test_a_limit_is_given_once(lab: Lab, tmp_path: Path) -> None:
+    for given in (("macs=50%", "--within", "macs=20%"), ("accuracy=-1", "--within", "accuracy=-5")):
+        done = lab.call("solve", "p-1", "--within", *given)
+        assert done.returncode == 2 and "twice" in done.stderr
+    goal = ("resnet8", "--data", "digits", "--smallest", "macs", "--trials", "1")
+    file = tmp_path / "p.yaml"
+    within = ("--lose", "1", "--within", "accuracy=-3", "--preset", str(file))
+    done = lab.call("compress", *goal, *within)
+    assert done.returncode == 2 and "twice" in done.stderr and not file.exists()
+
+
 def test_another_limit_is_another_solve_of_the_same_table(lab: Lab, tmp_path: Path) -> None:
     before = len(lab.events("p-1"))
     found = lab.json("solve", "p-1", "--within", "size.packed=60%", "--least", "accuracy")

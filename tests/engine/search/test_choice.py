@@ -33,3 +33,10 @@ def test_a_search_never_ends_with_nothing(weights: int, told: str) -> None:
     assert chosen.trial == 4
     assert chosen.lines[0].startswith(told + "trial 4")
     assert not (chosen.sure and weights >= 100)
+
+
+def test_what_is_not_within_the_limits_is_not_called_so() -> None:
+    rule = Pick(by="nonzero_parameters", within=2.0, limits={"parameters": "1"})
+    chosen = choose(Task.of(spec.parse(PRESET, "p")), state(30), rule)
+    assert chosen.lines[0].startswith("No finalist is within the limits; this one is nearest")
+    assert not any("within the limits:" in line for line in chosen.lines)

@@ -50,6 +50,26 @@ ROWS = [
 ]
 
 
+def test_what_is_not_known_of_all_together_is_not_said_to_be_out_of_reach() -> None:
+    apart = [*ROWS[:3], {"name": "all together", "level": "most", "unavailable": "they don't go together"}]
+    asked = task("size.packed: 60 B")
+    reach.check(asked, apart)
+    assert "may be met" in "\n".join(reach.lines(asked, apart))
+    with pytest.raises(UsageError):
+        reach.check(asked, ROWS[:3])
+
+
+def test_every_value_of_a_list_is_tried_however_it_is_written() -> None:
+    listed = PRESET.replace("bits: 4..8", "bits: [8, 2, 6, 4]").replace(
+        "- finetune",
+        "- factorize: {{scheme: [channel, spatial, tucker], rank: {{kind: ratio, ratio: 0.2..0.9}}}}\n    - finetune",
+    )
+    found = spec.parse(listed.format(limit="macs: 50 %", goal="macs"), "p")
+    levels = {one["name"]: one["levels"] for one in reach._techniques(found)}
+    assert {level["bits"] for level in levels["quantize.weights"]} >= {2, 8}
+    assert len({level["scheme"] for level in levels["factorize"]}) == 3
+
+
 @pytest.mark.parametrize(
     ("limit", "told"),
     [

@@ -70,6 +70,16 @@ def test_the_same_outcomes_give_the_same_rounds(task: Task) -> None:
     assert carried_out(task, 3) == first[:3]  # a larger budget goes on
 
 
+def test_a_round_is_planned_again_as_it_was_though_the_budget_has_grown(task: Task) -> None:
+    budget = task.search.budget
+    small = replace(
+        task, search=task.search.model_copy(update={"budget": budget.model_copy(update={"trials": 2})})
+    )
+    (first,) = carried_out(small, 1)
+    assert (len(first.entries), first.room) == (2, 2)
+    assert carried_out(replace(task, room=first.room), 1) == [first]
+
+
 def test_rounds_are_full_and_nothing_is_tried_twice(task: Task) -> None:
     entries = [entry for one in carried_out(task, 8) for entry in one.entries]
     assert len(entries) == 8 * 4

@@ -56,7 +56,8 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
         raise SecateurError(
             "There are no channels to prune",
             "Every layer makes the output, is skipped, or is tied to something that can't shrink.",
-            "Shorten skip, or prune single weights with prune.weights.",
+            f"{'Shorten skip, or' if skip else 'Take the step out (of search.over too), and'} "
+            "prune single weights with prune.weights.",
         )
     return Graph(proved, left_out)
 

@@ -19,7 +19,7 @@ from engine.compute.steps.apply import apply
 from engine.errors import SecateurError
 from engine.params import STEPS
 from engine.params.preset import Data
-from tests.engine.compute.compute_help import context_for
+from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 from tests.engine.compute.steps.test_pairs import PARAMETERS, params_of
 
@@ -64,3 +64,14 @@ def test_any_order_of_steps_is_kept_to_the_bit_or_refused_with_a_way_out(
         checkpoint.save(model, Path(folder))
         expected, again = model(images), checkpoint.load(Path(folder), (name,))(images)
     assert bool(expected.isfinite().all()) and torch.equal(again, expected), order
+
+
+@pytest.mark.parametrize("kind", [kind for kind, cls in STEPS.items() if cls.compresses])
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(kind: str, value: float) -> None:
+    model = small_model()
+    with torch.no_grad():
+        model.layer1[0].conv2.weight[0, 0, 0, 0] = value  # type: ignore[index, union-attr]
+    given = {"pattern": "2:4"} if kind == "prune.weights" else {}
+    with pytest.raises(SecateurError, match=r"layer1\.0\.conv2"):
+        apply(STEPS[kind].model_validate(given), model, context_for())

@@ -15,6 +15,7 @@ from engine.compute.layers.masks import masked
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
+from engine.compute.models.sizes import of_model
 from engine.compute.steps.apply import apply
 from engine.compute.steps.channels.narrower import shrinkable
 from engine.compute.steps.channels.shrink import shrink
@@ -241,6 +242,7 @@ def test_a_row_of_bits_or_rank_is_what_that_step_does_to_the_layer_alone(
     alone = apply(STEPS[kind].model_validate(step | {"skip": others}), model, context)
     assert row["validation_loss"] == pytest.approx(validate(alone, context).loss, rel=1e-6)
     assert row["size.packed"] < found["reference"]["size.packed"]
+    assert row["size.packed"] == pytest.approx(of_model(alone)["packed"], rel=0.02)
     assert (row["rate"], row.get("bits")) == ((1 - 3 / 32, 3) if of == "bits" else (0.6, None))
 
 
