@@ -25,7 +25,7 @@ from engine.runner.executors import choose, site, slurm
 from engine.runner.executors.base import Carrier
 from engine.runner.status import of_preset
 from engine.sources import Sources
-from engine.store.files import explained, write_atomic
+from engine.store.files import explained, last_said, write_atomic
 from engine.studies import lease, lives, rundir, turns
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -375,6 +375,6 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
         )
     raise SecateurError(
         f"The engine of {run.name} did not start",
-        rundir.last_said(run.log) or f"Its exit code was {process.returncode}.",
+        last_said(run.log) or f"Its exit code was {process.returncode}.",
         f"Look into {run.log}.",
     )

@@ -5,21 +5,39 @@ A task that never began, because the lines before it failed, leaves a mark in th
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.slurm import queue
 from engine.store import owners
-from engine.store.files import read_json
+from engine.store.files import last_said, read_json
 from engine.studies import events as ev
-from engine.studies.rundir import RunDir, last_said
 from engine.studies.status import OPEN, Status
 from engine.text.phrases import counted
 
 HEADER = r"\d{4}-\d\d-\d\dT\S+ \S+ job \S+"
 """The line with which a batch script begins a log."""
 UNKNOWN = "submitted; Slurm is asked how it stands within a minute"
+
+
+class Folder(Protocol):
+    """What is needed of a study's folder, see `engine.studies.rundir`, which asks here how its study stands."""
+
+    path: Path
+    tasks: Path
+    task_events: Path
+    slurm: Path
+    status: Path
+
+    @property
+    def unbegun(self) -> Path: ...
+
+    @property
+    def noted_jobs(self) -> Path: ...
+
+    def jobs(self) -> tuple[str, ...]: ...
+
+    def stored_status(self) -> Status: ...
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class Unbegun:
         return f"{self.task} ended with exit code {self.code} on {self.host} before it began"
 
 
-def in_queue(run: RunDir, status: Status) -> Status:
+def in_queue(run: Folder, status: Status) -> Status:
     """The status of an open study; `lost` if its jobs have left the queue, or could not begin, before it was over."""
     if status.state not in OPEN:
         return status
@@ -68,7 +86,7 @@ def in_queue(run: RunDir, status: Status) -> Status:
     return again if again.state not in OPEN else _lost(run, again, latest, snapshot.asked)
 
 
-def marks(run: RunDir, jobs: Sequence[str]) -> list[Unbegun]:
+def marks(run: Folder, jobs: Sequence[str]) -> list[Unbegun]:
     """The tasks of these jobs that never began."""
     try:
         files = sorted(run.unbegun.iterdir())
@@ -83,7 +101,7 @@ def _never_began(unbegun: Sequence[Unbegun]) -> str:
     return f"task {unbegun[0].text}{more}"
 
 
-def _noted(run: RunDir) -> float:
+def _noted(run: Folder) -> float:
     """When the number of a job was last noted, by whoever submitted it; 0 if none was."""
     try:
         return run.noted_jobs.stat().st_mtime
@@ -91,7 +109,7 @@ def _noted(run: RunDir) -> float:
         return 0.0
 
 
-def _sent(run: RunDir) -> float:
+def _sent(run: Folder) -> float:
     """How many tasks the last submission has; beyond any number where that is not known."""
     content: Any = read_json(run.tasks)  # lists of studies do without what checks it
     try:
@@ -100,26 +118,33 @@ def _sent(run: RunDir) -> float:
         return float("inf")
 
 
-def _lost(run: RunDir, status: Status, jobs: Sequence[str], asked: float) -> Status:
-    why = _why(run.path, tuple(jobs), status.updated, asked)
+_told: dict[Path, tuple[object, dict[str, str]]] = {}
+"""Why studies were lost, and of when that is: a list that is open looks every second."""
+
+
+def _lost(run: Folder, status: Status, jobs: Sequence[str], asked: float) -> Status:
+    now = (jobs, status.updated, asked)
+    when, why = _told.get(run.path, (None, {}))
+    if when != now:
+        why = _why(run, jobs)
+        _told[run.path] = now, why
     return replace(status, state="lost", lost=why, queue="")
 
 
-@lru_cache(maxsize=64)
-def _why(path: Path, jobs: tuple[str, ...], _updated: float, _asked: float) -> dict[str, str]:
-    """Why a study was lost, as an error's title, detail and remedy; once for each answer of Slurm's and word of a task:
-    a list that is open looks every second."""
-    run = RunDir(path)
+def _why(run: Folder, jobs: Sequence[str]) -> dict[str, str]:
+    """Why a study was lost, as an error's title, detail and remedy."""
     unbegun = marks(run, jobs)
-    ended = [one.task for one in unbegun] or [task for task, *_ in queue.ended(jobs, str(path))]
-    first = f"T{_never_began(unbegun)[1:]}" if unbegun else queue.fates(jobs, str(path))
-    detail = next(_words(run, ended or jobs), "")
-    began = any(any(run.task_events.glob(f"{task}.*.jsonl")) for task in ended)
-    remedy = _before_it(run) if ended and not began and (unbegun or detail) else ""
+    ends = [(one.task, "FAILED") for one in unbegun] or [one[:2] for one in queue.ended(jobs, str(run.path))]
+    first = f"T{_never_began(unbegun)[1:]}" if unbegun else queue.fates(jobs, str(run.path))
+    single = [task for task, _ in ends if "[" not in task]  # not those that waited still
+    detail = next(_words(run, single or jobs), "")
+    failed = [task for task, state in ends if state == "FAILED"]
+    began = any(any(run.task_events.glob(f"{task}.*.jsonl")) for task in failed)
+    remedy = _before_it(run) if failed and not began else ""
     return {"title": first or detail, "detail": detail if first else "", "remedy": remedy}
 
 
-def _before_it(run: RunDir) -> str:
+def _before_it(run: Folder) -> str:
     """What to do about tasks that never began."""
     content: Any = read_json(run.tasks)
     asked = content.get("asked", {}) if isinstance(content, dict) else {}
@@ -131,7 +156,7 @@ def _before_it(run: RunDir) -> str:
     )
 
 
-def _words(run: RunDir, tasks: Sequence[str]) -> Iterator[str]:
+def _words(run: Folder, tasks: Sequence[str]) -> Iterator[str]:
     """What ended these tasks (or those of these jobs) said last: by the word of the task itself, or in its log."""
     for task in tasks:
         pattern = task if "_" in task else f"{task}_*"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from engine.errors import UsageError
 from engine.machine.process import process_identity
 from engine.store import owners
-from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
+from engine.store.files import CLASSES, LAYERS, explained, last_said, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
@@ -28,10 +28,6 @@ NAME_SHOWN = 80
 """Letters of a name in a message."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
-TAIL_BYTES = 256 * 1024
-"""Bytes of a log in which its last line is looked for."""
-LINE_TOLD = 400
-"""Letters of a log's line in a message."""
 
 
 class RunDir:
@@ -219,18 +215,6 @@ def why_lost(run: RunDir, status: Status) -> str:
         return f"{status.host} was started again since"
     said = last_said(run.log)
     return f"The last line of {run.log}: {said}" if said else f"It was killed: {run.log} is empty"
-
-
-def last_said(log: Path, but: str = "") -> str:
-    """The last line of a log that says anything and does not match `but`: a failed start says why there."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    said = next((line for text in reversed(lines) if not re.fullmatch(but, line := text.strip())), "")
-    return said if len(said) <= LINE_TOLD else f"{said[:LINE_TOLD]}…"
 
 
 def studies_folder(workspace: Path) -> Path:
