@@ -1,6 +1,7 @@
 """`doctor`: what this machine can do, and what is known to go wrong on it."""
 
 import argparse
+import json
 import os
 import shutil
 from dataclasses import asdict
@@ -67,7 +68,7 @@ def _doctor(args: argparse.Namespace) -> int:
     problems = [*version_problems(environment.packages()), *workspace_problems(facts["workspace"])]
     wrong = private.problems()
     facts["private"] = str(private.folder()) if not wrong else ""
-    problems += limit_problems(in_force) + wrong
+    problems += limit_problems(in_force) + wrong + facts["slurm"].pop("problems")
     notes = cpu_notes(facts["cpu"]) + thread_notes() + private.notes()
     if args.bits:
         checked = bits.check(environment.available_cpus())
@@ -113,11 +114,20 @@ def _lines(facts: dict[str, Any]) -> list[str]:
 
 
 def cluster() -> dict[str, Any]:
-    """The Slurm cluster that this machine belongs to, and the files that settle what is asked of it."""
+    """The Slurm cluster that this machine belongs to, the files that settle what is asked of it, and what these say.
+
+    `problems` is what a study would be refused for.
+    """
     from engine.runner.executors import site
 
-    files = [str(file) for file in site.files() if file.is_file()]
-    return {"partitions": site.partitions(), "files": files, "largest_array": site.largest_array()}
+    problems = site.problems()
+    return {
+        "partitions": site.partitions(),
+        "files": [str(file) for file in site.files() if file.is_file()],
+        "settled": {name: value for name, (value, _) in (site.settled() if not problems else {}).items()},
+        "largest_array": site.largest_array(),
+        "problems": problems,
+    }
 
 
 def _slurm(facts: dict[str, Any]) -> list[str]:
@@ -130,7 +140,14 @@ def _slurm(facts: dict[str, Any]) -> list[str]:
         for one in facts["partitions"]
     )
     files = ", ".join(facts["files"]) or "no settings of the site's or yours"
-    return [f"Slurm       {names}; arrays of at most {facts['largest_array']} tasks; {files}"]
+    says = ", ".join(f"{name} {_brief(value)}" for name, value in facts["settled"].items())
+    return [
+        f"Slurm       {names}; arrays of at most {facts['largest_array']} tasks; {files}{f' ({says})' * bool(says)}"
+    ]
+
+
+def _brief(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False).replace('"', "")
 
 
 def disk_use(folder: Path) -> dict[str, int]:

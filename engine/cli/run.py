@@ -51,12 +51,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     run.add_argument(
         "--show-script",
         action="store_true",
-        help="print the batch scripts that Slurm would be given; nothing is written or sent",
+        help="print the batch scripts that Slurm would be given, to be read: nothing is written or sent, and they need "
+        "the study's folder, which --prepare writes",
     )
     run.add_argument(
         "--prepare",
         action="store_true",
-        help="write the study with its batch scripts and send nothing: `bash FOLDER/slurm/submit.sh` does",
+        help="write the study with its batch scripts, to be looked at, changed and sent by hand: "
+        "`bash FOLDER/slurm/submit.sh` sends them",
     )
     add_workspace(run)
     add_json(run)

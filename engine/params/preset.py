@@ -104,8 +104,14 @@ class Local(Params):
     """Trials that run at the same time, each on its own processors."""
 
 
+SETTLED_BY_SITES = ("executor.slurm",)
+"""Parameters of which a site or a user may settle what holds where nothing is written (`default: true` in
+`slurm.yaml`): null, their own default, is then something to write."""
+
+
 class Executor(Params):
-    """Where trials run: on this machine, or as jobs of a cluster if `slurm` is given."""
+    """Where trials run: on this machine, or as jobs of a cluster if `slurm` is given. `executor: local` and
+    `executor: slurm` for short; either way it holds whatever a site has settled for presets that say nothing."""
 
     local: Local = defaults(Local)
     """This machine."""

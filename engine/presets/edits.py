@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.params import STEPS
+from engine.params.preset import SETTLED_BY_SITES
 from engine.presets.addresses import (
     AxisNode,
     axes,
@@ -36,13 +37,14 @@ Edit = Callable[[Mapping], Mapping]
 
 
 def put(root: Mapping, address: Address, value: Node) -> Mapping:
-    """With `value` at `address`, and no longer swept there; null is not written where it is the default."""
+    """With `value` at `address`, and no longer swept there; null is not written where it is the default for all."""
     axis, row = axis_at(root, address), row_at(root, address)
     changed = _ended(root, axis) if axis else root
     around = _axis_around(changed, address)
     if around is not None:
         raise Unknown(f"lies within {around.path}, which is swept", f"{around.path}, or sweep.PATH=[values]")
-    if is_empty(value) and row is not None and row.optional and row.default is None:
+    for_all = address.step is not None or address.path not in SETTLED_BY_SITES
+    if is_empty(value) and row is not None and row.optional and row.default is None and for_all:
         changed = _removed(changed, address)
     else:
         changed = _set(changed, keys_of(root, address), _variant(changed, address, value))

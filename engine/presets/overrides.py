@@ -7,7 +7,7 @@ from engine.errors import Problem
 from engine.presets import edits
 from engine.presets.addresses import axis_at
 from engine.presets.references import without_stale_plot
-from engine.presets.steps import SECTIONS, Target, Unknown, locate
+from engine.presets.steps import SECTIONS, Target, Unknown, locate, normalise
 from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, is_empty, load, put, without
 from engine.text.phrases import suggest
 
@@ -42,7 +42,7 @@ def put_all(root: Mapping, changes: Sequence[Change]) -> tuple[Mapping, list[Pro
     changed = root
     for change in changes:
         try:
-            changed = _edit(changed, change.path, change.value)
+            changed = normalise(_edit(changed, change.path, change.value))
         except Unknown as error:
             problems.append(Problem(change.place, change.name, *error.parts))
     paths = {change.path for change in changes}

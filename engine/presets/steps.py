@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import Problem
 from engine.params import STEPS, Params
-from engine.params.preset import Settings
+from engine.params.preset import Executor, Settings
 from engine.params.rows import Row, describe, find
 from engine.presets.wording import given, text_of
 from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, is_empty
@@ -79,12 +79,28 @@ class Unknown(Exception):
 
 
 def normalise(root: Mapping) -> Mapping:
-    """The tree with every step written as `{kind: {parameters}}`."""
+    """The tree with every step written as `{kind: {parameters}}`, and a place to run at as `{place: {}}`."""
+    root = _normalise_place(root)
     steps = root.items.get("steps")
     if not isinstance(steps, Listing):
         return root
     steps = replace(steps, items=tuple(_normalise_step(item) for item in steps.items))
     return replace(root, items={**root.items, "steps": steps})
+
+
+def _normalise_place(root: Mapping) -> Mapping:
+    node = root.items.get("executor")
+    if not isinstance(node, Scalar) or node.value not in Executor.model_fields:
+        return root
+    name = str(node.value)
+    group = Mapping({}, node.place, f"{node.path}.{name}")
+    return replace(
+        root,
+        items={
+            **root.items,
+            "executor": Mapping({name: group}, node.place, node.path, {name: node.place}),
+        },
+    )
 
 
 def _normalise_step(item: Node) -> Node:

@@ -160,7 +160,9 @@ def _hint(node: Node, row: Row) -> str:
         return _text_hint(node.value, row)
     if row.type == "integer" and isinstance(node.value, float) and node.value.is_integer():
         return f"write {int(node.value)}"
-    if row.type == "text" and node.value is not None:
+    if (
+        row.type == "text" and node.value is not None and row.minimum is None
+    ):  # else numbers are taken as they are
         return f"write '{node.text}' in quotes"
     return ""
 

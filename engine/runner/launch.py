@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +38,10 @@ ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main()
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
 OTHERWISE = ("executor.", "search.budget.")
 """What a study that exists may be asked for otherwise: a search's rounds are the same, up to where its budget ends."""
+NOTHING_WRITTEN = """\
+# What Slurm would be given. Nothing of it is written yet, and without the study's folder these scripts can't run:
+# `secateur run … --prepare` writes all of it and sends nothing, so that you can look, change and submit by hand.
+"""
 LOOK_EVERY_S = 0.1
 """Seconds between two looks at how the check-up goes."""
 APPEARS_WITHIN_S = 60.0
@@ -176,15 +181,20 @@ def prepare(run: RunDir) -> None:
 
 
 def with_default_executor(spec: Spec) -> Spec:
-    """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
-    if "executor" in spec.document or not site.by_default():
-        return spec
+    """The preset as it is run here, and its quick version: by Slurm where it does not say where, and the site or the
+    user has settled that. Raises UsageError where what they have settled can't be read."""
+    quick = with_default_executor(spec.quick) if spec.quick is not None else None
+    if spec.document.get("executor") or site.by_default() is None:
+        return replace(spec, quick=quick)
     document = {**spec.document, "executor": {"slurm": {}}}
-    return parse(to_yaml(document), spec.name, stored=True)
+    return replace(parse(to_yaml(document), spec.name, stored=True), quick=quick)
 
 
 def batch_scripts(spec: Spec, workspace: Path) -> str:
-    """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm."""
+    """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm.
+
+    They begin with what is missing: their tasks read the study's folder, and print into it.
+    """
     _only_on_cluster(spec.settings)
     run = RunDir.of(workspace, rundir.next_name(workspace, spec.name))
     submission = slurm.prepare(run, spec)
@@ -193,7 +203,7 @@ def batch_scripts(spec: Spec, workspace: Path) -> str:
         for stage, text in zip(submission.tasks.stages, submission.scripts, strict=True)
     ]
     texts.append(("submit.sh", slurm.by_hand(run, submission.tasks)))
-    return "\n".join(f"# {run.slurm / name}\n{text}" for name, text in texts)
+    return "\n".join([NOTHING_WRITTEN, *(f"# {run.slurm / name}\n{text}" for name, text in texts)])
 
 
 def _only_on_cluster(settings: Settings) -> None:

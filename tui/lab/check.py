@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import PresetInvalid, Problem, SecateurError
+from engine.errors import PresetInvalid, Problem, SecateurError, UsageError
 from engine.presets.yaml.tree import Mapping, to_yaml
 from engine.results.estimate import UNKNOWN, Estimate
 
@@ -23,6 +23,7 @@ class Checked:
         problems: Everything that is wrong with its values.
         unusable: Why a file or data set that it names can't be used on this machine, if so.
         estimate: How long it would take.
+        settled: The file by which presets that do not say where run by Slurm here; empty if there is none.
         complete: Whether files and estimate belong to this revision; they take longer than the problems.
     """
 
@@ -31,6 +32,7 @@ class Checked:
     problems: tuple[Problem, ...] = ()
     unusable: SecateurError | None = None
     estimate: Estimate = UNKNOWN
+    settled: str = ""
     complete: bool = False
 
     @property
@@ -52,16 +54,32 @@ def validate(root: Mapping, name: str, folder: Path | None) -> "tuple[Spec | Non
 def valid(root: Mapping, name: str, folder: Path | None, revision: int) -> Checked:
     """What is wrong with its values, which is quick to find; `complete` says whether that is all."""
     read_spec, problems = validate(root, name, folder)
-    return Checked(revision, read_spec, problems, complete=read_spec is None)
+    return Checked(revision, read_spec, problems, settled=_settled(), complete=read_spec is None)
+
+
+def _settled() -> str:
+    from engine.runner.executors import site
+
+    try:
+        file = site.by_default()
+    except UsageError:  # told with what else can't be used, where the preset would run by it
+        return ""
+    return site.shown(file) if file is not None else ""
 
 
 def completed(checked: Checked, history: "History") -> Checked:
     """With the files looked for, and the time estimated from the studies of the workspace."""
     if checked.complete or checked.spec is None:
         return checked
-    refused = unusable(checked.spec, history.workspace)
-    time = _estimate(checked.spec, history) if refused is None else UNKNOWN
-    return replace(checked, unusable=refused, estimate=time, complete=True)
+    from engine.runner import launch
+
+    try:
+        spec = launch.with_default_executor(checked.spec)
+    except UsageError as error:
+        return replace(checked, unusable=error, estimate=UNKNOWN, complete=True)
+    refused = unusable(spec, history.workspace)
+    time = _estimate(spec, history) if refused is None else UNKNOWN
+    return replace(checked, spec=spec, unusable=refused, estimate=time, complete=True)
 
 
 def runnable(checked: Checked, history: "History") -> "list[tuple[Spec, Estimate]]":

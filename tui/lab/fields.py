@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import Problem
-from engine.params.preset import Settings
+from engine.params.preset import SETTLED_BY_SITES, Settings
 from engine.params.rows import Row, find
 from engine.presets.addresses import (
     ABSENT,
@@ -18,7 +18,7 @@ from engine.presets.addresses import (
 )
 from engine.presets.quick import SECTION as QUICK
 from engine.presets.steps import Address, step_at
-from engine.presets.yaml.tree import Mapping
+from engine.presets.yaml.tree import Mapping, is_empty
 from engine.text.tables import abbreviate
 from tui.lab.text import Default, Fixed, Typed, sweep_text, text_of
 
@@ -47,6 +47,7 @@ class Field:
         axis: The sweep over it, if there is one.
         label: What it is called in the form.
         depth: How many groups it lies in.
+        settled: The file of a site or a user by which it is on where nothing is written.
     """
 
     address: Address
@@ -55,6 +56,7 @@ class Field:
     axis: AxisNode | None
     label: str
     depth: int = 0
+    settled: str = ""
 
     @property
     def given(self) -> bool:
@@ -76,10 +78,15 @@ class Field:
         return "none" if self.row.default in (None, "") else text_of(self.row.default, self.row)
 
     @property
+    def off(self) -> bool:
+        """Of an optional group: whether it is not there."""
+        return self.value is None or (self.value is ABSENT and not self.settled)
+
+    @property
     def current(self) -> str:
         """The value that holds, default or not."""
         if self.row.type == SWITCH:
-            return "off" if self.value is ABSENT or self.value is None else "on"
+            return "off" if self.off else "on"
         return self.text or self.default_text
 
     @property
@@ -134,8 +141,8 @@ def of_step(root: Mapping, index: int) -> list[Field]:
     return [*_shown(fields), *_unknown(root, index, "", step_at(root, index).params)]
 
 
-def of_section(root: Mapping, section: str) -> list[Field]:
-    """The fields of one of SECTIONS."""
+def of_section(root: Mapping, section: str, settled: str = "") -> list[Field]:
+    """The fields of one of SECTIONS; `settled` is the file by which presets that do not say where run by Slurm."""
     rows = []
     for row in rows_at(root, None):
         head, dot, rest = row.path.partition(".")
@@ -147,15 +154,20 @@ def of_section(root: Mapping, section: str) -> list[Field]:
     below = root if section == "study" else root.items.get(section)
     parent = "" if section == "study" else section
     unknown = _unknown(root, None, parent, below) if isinstance(below, Mapping) else []
-    return [*_shown(_fields(root, None, rows)), *unknown]
+    return [*_shown(_fields(root, None, rows, settled)), *unknown]
 
 
-def _fields(root: Mapping, step: int | None, rows: Iterable[tuple[Row, str]]) -> Iterator[Field]:
+def _fields(
+    root: Mapping, step: int | None, rows: Iterable[tuple[Row, str]], settled: str = ""
+) -> Iterator[Field]:
     """A field for each row and its label."""
     swept = {axis.address: axis for axis in reversed(axes(root))}
     for row, label in rows:
         address = Address(step, row.path)
-        yield Field(address, row, value_at(root, address), swept.get(address), label)
+        value, by = value_at(root, address), settled if row.path in SETTLED_BY_SITES else ""
+        if by and value is ABSENT and says_where(root):
+            value = None
+        yield Field(address, row, value, swept.get(address), label, settled=by)
 
 
 def _shown(fields: Iterable[Field]) -> Iterator[Field]:
@@ -170,7 +182,7 @@ def _shown(fields: Iterable[Field]) -> Iterator[Field]:
         if field.row.type == "group":
             if not field.row.optional:
                 continue
-            if field.value is ABSENT or field.value is None:
+            if field.off:
                 off.append(path)
             field = replace(field, row=replace(field.row, type=SWITCH))
         elif field.row.type == "choice" and isinstance(field.value, dict):
@@ -223,9 +235,14 @@ def _unknown(root: Mapping, step: int | None, parent: str, params: Mapping) -> l
     return fields
 
 
-def fields_of(root: Mapping, owner: int | str) -> list[Field]:
-    """The fields of a step (its position) or of a section (its name)."""
-    return of_step(root, owner) if isinstance(owner, int) else of_section(root, owner)
+def says_where(root: Mapping) -> bool:
+    """Whether a preset says itself where it runs, whatever a site has settled for those that do not."""
+    return not is_empty(root.items.get("executor")) and bool(root.items["executor"].plain())
+
+
+def fields_of(root: Mapping, owner: int | str, settled: str = "") -> list[Field]:
+    """The fields of a step (its position) or of a section (its name, and `settled` as in `of_section`)."""
+    return of_step(root, owner) if isinstance(owner, int) else of_section(root, owner, settled)
 
 
 def problems_at(root: Mapping, field: Field, problems: Iterable[Problem]) -> list[Problem]:
@@ -270,7 +287,10 @@ def help_of(field: Field) -> list[str]:
     """What a parameter is: its help, what it takes, its default."""
     row = field.row
     if row.type == SWITCH:
-        return [row.help]
+        return [
+            row.help,
+            *([f"On where the preset says nothing, by {field.settled}."] if field.settled else []),
+        ]
     if row.type == "anything":
         return [row.help]
     default = "It has to be given." if row.required else f"Default: {field.default_text}."
@@ -292,7 +312,9 @@ def choice(field: Field, option: str) -> Typed:
     """What choosing an option of a field means."""
     row = field.row
     if row.type == SWITCH:
-        return Fixed({}) if option == "on" else Default()
+        if option == "on":
+            return Fixed({})
+        return Fixed(None) if field.settled else Default()
     if row.type == "yes/no":
         return Fixed(option == "true")
     place = field.options.index(option) - (1 if row.optional else 0)

@@ -10,7 +10,7 @@ from engine.presets.edits import enabled
 from engine.presets.steps import Address, StepNode, steps_of
 from engine.presets.yaml.tree import Mapping
 from engine.text.numbers import number
-from tui.lab.fields import SECTIONS, brief
+from tui.lab.fields import SECTIONS, brief, says_where
 from tui.lab.text import sweep_text, text_of
 
 if TYPE_CHECKING:
@@ -62,12 +62,14 @@ class Item:
         return self.key.removeprefix("axis:") if self.key.startswith("axis:") else None
 
 
-def items(root: Mapping, problems: Iterable[Problem] = ()) -> list[Item]:
-    """The lines of a preset's outline."""
+def items(root: Mapping, problems: Iterable[Problem] = (), settled: str = "") -> list[Item]:
+    """The lines of a preset's outline; `settled` is the file by which presets that do not say where run by Slurm."""
     every_problem = list(problems)
     swept = axes(root)
     lines = [
-        Item(name, TITLES[name], section_value(root, name), _count(every_problem, *_paths(root, name)))
+        Item(
+            name, TITLES[name], section_value(root, name, settled), _count(every_problem, *_paths(root, name))
+        )
         for name in SECTIONS
     ]
     lines.append(Item(STEPS_HEAD, "Steps, in order", heading=True))
@@ -92,8 +94,8 @@ def axis_value(axis: AxisNode) -> str:
     return f"together: {text}" if axis.zipped else text
 
 
-def section_value(root: Mapping, section: str) -> str:
-    """What a section says, in a few words."""
+def section_value(root: Mapping, section: str, settled: str = "") -> str:
+    """What a section says, in a few words; `settled` as in `items`."""
     match section:
         case "model" | "data":
             axis = axis_at(root, Address(None, f"{section}.name"))
@@ -107,6 +109,8 @@ def section_value(root: Mapping, section: str) -> str:
             size = value_at(root, Address(None, "measure.size")) is not False
             parts = [*(["size"] if size else []), *(["latency"] if _is_set(root, "measure.latency") else [])]
             return ", ".join(["accuracy", *parts])
+        case "executor" if settled and not says_where(root):
+            return f"Slurm, by {settled}"
         case "executor":
             if _is_set(root, "executor.slurm"):
                 return f"Slurm, partition {_written(root, 'executor.slurm.partition', 'by default')}"

@@ -1,6 +1,7 @@
 """Every value a study would run with, so that a slip is seen before hours of computing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.params.rows import describe
@@ -16,13 +17,45 @@ Entry = tuple[str, str, str]
 """Name, value, and where it comes from: `set`, `default` or `swept`."""
 
 
-def sections(spec: "Spec") -> list[tuple[str, list[Entry]]]:
+@dataclass(frozen=True)
+class Place:
+    """What a site and a user have settled of where presets run.
+
+    Attributes:
+        by: The file by which this preset runs by Slurm, if it does not say so itself.
+        options: The value of each option of Slurm that a file settles, and the file.
+    """
+
+    by: str = ""
+    options: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+
+
+def sections(spec: "Spec", place: Place = Place()) -> list[tuple[str, list[Entry]]]:
     """Each section and step with all its values as the trials get them, what matters most first."""
     sweep = [("trials", _axes(spec))] if spec.axes else []
     searched = ("search",) if spec.settings.search is not None else ()
     subject = [_section(spec, name) for name in ("model", "data", *searched)]
-    rest = [_section(spec, name) for name in ("study", "measure", "executor", "plot")]
+    rest = [_section(spec, name) for name in ("study", "measure")]
+    rest += [("executor", _executor(spec, place)), _section(spec, "plot")]
     return [*sweep, *subject, *(_step(spec, index) for index in range(len(spec.steps))), *rest]
+
+
+def _executor(spec: "Spec", place: Place) -> list[Entry]:
+    """Where it runs, and what is asked for there."""
+    slurm = spec.settings.executor.slurm is not None
+    where = "Slurm" + (f", by {place.by}" if place.by else "") if slurm else "this machine"
+    own = "slurm." if slurm else "local."
+    entries = [entry for entry in _section(spec, "executor")[1] if entry[0].startswith(own)]
+    said = bool(spec.document.get("executor"))
+    return [("where", where, "set" if said else "default"), *(_settled(entry, place) for entry in entries)]
+
+
+def _settled(entry: Entry, place: Place) -> Entry:
+    """An entry of the executor's, with what a file says where the preset says nothing."""
+    path, _, origin = entry
+    value, file = place.options.get(path.removeprefix("slurm."), (None, ""))
+    settled = origin == "default" and file and path.startswith("slurm.")
+    return (path, f"{text_of(value)}, by {file}", "set") if settled else entry
 
 
 def _section(spec: "Spec", name: str) -> tuple[str, list[Entry]]:

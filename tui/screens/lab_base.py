@@ -64,15 +64,19 @@ class LabBase(StudyScreen):
 
     def refresh_all(self, *, fresh: bool = False) -> None:
         """Show the preset as it is now, and have it checked."""
-        self.query_one(Outline).fill(outline.items(self.document.root, self.checked.problems))
+        self._fill_outline()
         self.show_form(fresh=fresh)
         self._show_head()
         self.check_soon()
 
+    def _fill_outline(self) -> None:
+        lines = outline.items(self.document.root, self.checked.problems, self.checked.settled)
+        self.query_one(Outline).fill(lines)
+
     def show_form(self, *, fresh: bool = False) -> None:
         item = self.query_one(Outline).item
         owner = self._owner(item)
-        fields = [] if owner is None else fields_of(self.document.root, owner)
+        fields = [] if owner is None else fields_of(self.document.root, owner, self.checked.settled)
         fresh = fresh or owner != self._shown_owner
         self._shown_owner = owner
         self.query_one(Form).show(fields, fresh=fresh)
@@ -153,8 +157,11 @@ class LabBase(StudyScreen):
     def take(self, checked: Checked) -> None:
         if not self.is_attached or checked.revision != self.document.revision:
             return
+        elsewhere = checked.settled != self.checked.settled
         self.checked = checked
-        self.query_one(Outline).fill(outline.items(self.document.root, checked.problems))
+        self._fill_outline()
+        if elsewhere:
+            self.show_form()
         self.show_help()
         self._show_head()
 
@@ -169,7 +176,7 @@ class LabBase(StudyScreen):
     def enter(self, field: Field, typed: Typed) -> None:
         address = field.address
         default = not field.row.required and getattr(typed, "value", self) == field.row.default
-        if default and field.options and not self.document.was_given(address):
+        if default and field.options and not field.settled and not self.document.was_given(address):
             typed = Default()
         merge = merge_of(address)
         label = f"set {path_of(self.document.root, address)}"

@@ -12,7 +12,7 @@ from engine.presets.steps import Address, StepNode, step_at, steps_of
 from engine.presets.yaml.tree import node_of
 from engine.text.phrases import counted
 from tui.lab.check import validate
-from tui.lab.fields import Field, choice, fields_of, problems_at, says
+from tui.lab.fields import Field, choice, fields_of, problems_at, says, says_where
 from tui.lab.outline import ADD, Item, trials_text
 from tui.lab.text import Fixed, text_of
 from tui.screens.lab_base import LabBase
@@ -301,8 +301,9 @@ class EditActions(LabBase):
         group, name = Address(None, "executor.slurm"), Address(None, "executor.slurm.partition")
         now = value_at(self.document.root, name)
         if now in (ABSENT, None):
+            settled = self.checked.settled and not says_where(self.document.root)
             here = value_at(self.document.root, group) in (ABSENT, None)
-            now = catalogue.HERE if here else catalogue.CLUSTER
+            now = catalogue.HERE if here and not settled else catalogue.CLUSTER
         entries = await asyncio.to_thread(catalogue.places)
         choices = [Choice(entry.name, entry.name, entry.description) for entry in entries]
         chosen = await self.app.push_screen_wait(
@@ -311,7 +312,11 @@ class EditActions(LabBase):
         if not chosen:
             return
         if chosen[0] == catalogue.HERE:
-            self.change(lambda root: edits.reset(root, group), "run on this machine")
+            elsewhere = self.checked.settled  # by default, so that this machine has to be named
+            self.change(
+                lambda root: edits.put(root, group, node_of(None)) if elsewhere else edits.reset(root, group),
+                "run on this machine",
+            )
         elif chosen[0] == catalogue.CLUSTER:
             self.change(lambda root: edits.put(edits.reset(root, name), group, node_of({})), "run by Slurm")
         else:

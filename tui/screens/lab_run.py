@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from engine.errors import Problem, SecateurError
 from tui.lab.check import Checked, completed, runnable, valid
-from tui.lab.fields import fields_of, problems_at, says
+from tui.lab.fields import fields_of, problems_at, says, says_where
 from tui.lab.outline import items
+from tui.lab.review import Place
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import Review, TextView
 from tui.screens.starting import StartActions
@@ -40,8 +41,12 @@ class RunActions(LabBase, StartActions):
             return
         from engine.runner import launch
 
-        variants = [(launch.with_default_executor(spec), estimate) for spec, estimate in variants]
-        review = Review(variants, lambda spec: launch.batch_scripts(spec, self.session.workspace))
+        try:
+            place = await asyncio.to_thread(self._place)
+        except SecateurError as error:
+            self.post_message(Failed(error))
+            return
+        review = Review(variants, place, lambda spec: launch.batch_scripts(spec, self.session.workspace))
         if not await self.app.push_screen_wait(review):
             return
         after = await self._asked_when(review.spec)
@@ -57,6 +62,13 @@ class RunActions(LabBase, StartActions):
             return
         self.running = run.name
         self.post_message(Tell(f"{run.name} goes on, also when you leave", "good"))
+
+    def _place(self) -> Place:
+        """What site and user have settled of where the preset runs. Raises UsageError."""
+        from engine.runner.executors import site
+
+        options = {name: (value, site.shown(file)) for name, (value, file) in site.settled().items()}
+        return Place("" if says_where(self.document.root) else self.checked.settled, options)
 
     async def _asked_when(self, spec: "Spec") -> bool | None:
         """Whether a study waits for those that run on this machine; None if it is not to be started after all."""
@@ -91,9 +103,9 @@ class RunActions(LabBase, StartActions):
         """Put the cursor on the field that a problem is about."""
         root = self.document.root
         self.say(f"! {problem.path}: {says(problem)}", "bad")
-        for item in items(root, self.checked.problems):
+        for item in items(root, self.checked.problems, self.checked.settled):
             owner = item.owner
-            for field in fields_of(root, owner) if owner is not None else ():
+            for field in fields_of(root, owner, self.checked.settled) if owner is not None else ():
                 if problem in problems_at(root, field, [problem]):
                     self.query_one(Outline).point_at(item.key)
                     self.show_form()

@@ -11,7 +11,7 @@ from engine.errors import Problem, SecateurError
 from engine.results.estimate import Estimate
 from engine.text.tables import cell_width
 from tui.lab.outline import amount_of
-from tui.lab.review import Entry, sections
+from tui.lab.review import Entry, Place, sections
 from tui.widgets.box import Box
 from tui.widgets.document import Document, wrapped
 from tui.widgets.keys import Hint, Keys
@@ -87,10 +87,15 @@ class Review(TextView):
         Hint("↑ ↓", "scroll"),
     )
 
-    def __init__(self, variants: "Sequence[tuple[Spec, Estimate]]", scripts: "Callable[[Spec], str]") -> None:
-        """`scripts` gives the batch scripts that a cluster would get."""
+    def __init__(
+        self,
+        variants: "Sequence[tuple[Spec, Estimate]]",
+        place: Place,
+        scripts: "Callable[[Spec], str]",
+    ) -> None:
+        """`place` is what is settled of where they run, `scripts` gives the batch scripts that a cluster would get."""
         super().__init__("", ())
-        self._scripts = scripts
+        self._scripts, self._place = scripts, place
         self._variants = variants
         self._shown = 0
         if len(variants) > 1:
@@ -113,7 +118,7 @@ class Review(TextView):
     def build(self, width: int) -> Sequence[Line]:
         """The sections with what is set or swept first; what is left at its default on fewer lines."""
         lines: list[Line] = [[("Swept and set values; defaults follow in brackets.", "muted")], ()]
-        for name, entries in sections(self.spec):
+        for name, entries in sections(self.spec, self._place):
             lines += [[(name, "title")], *section_lines(entries, width)]
         return lines
 
@@ -130,7 +135,7 @@ class Review(TextView):
             text = self._scripts(self.spec)
         except SecateurError as error:
             text = str(error)
-        self.app.push_screen(TextView("Batch scripts, runnable by hand", [(text, "")]))
+        self.app.push_screen(TextView("Batch scripts that Slurm would be given", [(text, "")]))
 
     def action_start(self) -> None:
         self.dismiss(True)

@@ -105,7 +105,7 @@ def note(field: Field, wrong: str) -> str:
         values = field.axis.values()
         return f"swept: {counted(len(values), 'value')}" if values else "swept"
     if field.row.type in ("switch", "anything"):
-        return ""
+        return f"by {field.settled}" if field.settled and not field.given else ""
     parts = [part for part in (field.row.bounds, field.row.unit) if part]
     if not field.given:
         return ", ".join(parts) or "default"

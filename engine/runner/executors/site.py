@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,24 @@ def files() -> list[Path]:
     return [*(Path(folder) / NAME for folder in reversed(shared) if folder), own / NAME]
 
 
-def by_default() -> bool:
-    """Whether presets that do not say where they run are to run by Slurm here: `default: true` in a file.
+def settled() -> dict[str, tuple[Any, Path]]:
+    """Each option that a file settles, `default` among them, and the file: the user's, or else the site's.
 
-    Within a job they run where they are. Raises UsageError where one of the files can't be read.
+    Raises UsageError where one of the files can't be read.
+    """
+    return {name: (value, file) for file in files() for name, value in _read(file).items()}
+
+
+def by_default() -> Path | None:
+    """The file that has presets run by Slurm here which do not say where they run: `default: true` in it.
+
+    None where no file does, and within a job, where they run where they are. Raises UsageError where one of the files
+    can't be read.
     """
     if shutil.which("sbatch") is None or "SLURM_JOB_ID" in os.environ:
-        return False
-    chosen = False
-    for file in files():
-        chosen = bool(_read(file).get(DEFAULT, chosen))
-    return chosen
+        return None
+    chosen, file = settled().get(DEFAULT, (False, None))
+    return file if chosen else None
 
 
 def resolve(asked: Slurm) -> Slurm:
@@ -56,19 +64,36 @@ def resolve(asked: Slurm) -> Slurm:
 
     Raises UsageError where one of their files can't be read, or a flag is secateur's own.
     """
-    settled: dict[str, Any] = {}
+    values = {name: value for name, (value, _) in settled().items() if name != DEFAULT}
+    _check_flags(asked.extra, "executor.slurm.extra")
+    return Slurm.model_validate(values | asked.model_dump(mode="json", exclude_unset=True))
+
+
+def problems() -> list[str]:
+    """Why the files would have every study refused that runs by Slurm, a sentence for each."""
+    found = []
     for file in files():
-        settled |= _read(file)
-    settled.pop(DEFAULT, None)
-    found = Slurm.model_validate(settled | asked.model_dump(mode="json", exclude_unset=True))
-    for flag in found.extra:
+        try:
+            _read(file)
+        except UsageError as error:
+            found.append(error.sentence)
+    return found
+
+
+def shown(file: Path) -> str:
+    """A file as it is told: with ~ for the user's home."""
+    own = home()
+    return f"~/{file.relative_to(own)}" if own is not None and file.is_relative_to(own) else str(file)
+
+
+def _check_flags(flags: Iterable[str], where: str) -> None:
+    for flag in flags:
         if re.match(OURS, flag):
             raise UsageError(
-                f"executor.slurm.extra can't have {flag}",
+                f"{where} can't have {flag}",
                 "By that secateur tells its jobs apart, and deals them out.",
                 "`secateur params executor` lists what can be asked for.",
             )
-    return found
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -91,6 +116,7 @@ def _read(file: Path) -> dict[str, Any]:
     elif not problems:
         found, problems = check(Settled, node)
         if found is not None:
+            _check_flags(found.extra, f"{file}: extra")
             return found.model_dump(mode="json", exclude_unset=True)
     raise UsageError(
         f"{file} does not fit",

@@ -6,7 +6,10 @@ import pytest
 
 from tests.tui.screens.test_lab import in_a_folder_of_its_own, lab, shown, until
 from tests.tui.screens.test_lab_run import reviewed
+from tui.lab.fields import Field, choice, fields_of
+from tui.screens.lab import LabScreen
 from tui.screens.lab_texts import Review, TextView
+from tui.widgets.fieldline import note
 from tui.widgets.picker import Picker
 
 __all__ = ["in_a_folder_of_its_own"]
@@ -52,19 +55,65 @@ async def test_a_partition_is_chosen_by_key_and_its_scripts_are_shown_before_the
         await until(pilot, lambda: type(pilot.app.screen) is TextView)
         view = pilot.app.screen
         assert isinstance(view, TextView)
-        text = "\n".join("".join(part for part, _ in line) for line in view.build(200))
-        assert "#SBATCH --partition=gpu" in text
+        assert "#SBATCH --partition=gpu" in text(view)
+        assert "can't run" in text(view) and "--prepare" in text(view), "they are to be read"
         await pilot.press("escape", "escape")
         await until(pilot, lambda: pilot.app.screen is screen)
         assert not (tmp_path / "workspace" / "studies").exists(), "nothing was written"
 
 
-async def test_where_the_site_has_settled_it_the_run_key_and_enter_are_enough(tmp_path: Path) -> None:
+async def test_where_the_site_has_settled_it_the_lab_says_so_and_this_machine_can_be_asked_for(
+    tmp_path: Path,
+) -> None:
     settled = tmp_path / "XDG_CONFIG_HOME" / "secateur" / "slurm.yaml"
     settled.parent.mkdir(parents=True)
     settled.write_text("default: true\npartition: cpu\n")
     preset = tmp_path / "p.yaml"
     preset.write_text(PRESET)
-    async with lab(tmp_path, preset=preset) as (_, pilot):
+    by = f"by {settled}"
+    async with lab(tmp_path, (200, 40), preset) as (screen, pilot):
+        await until(pilot, lambda: "Slurm, by" in shown(pilot))
+        switch = switch_of(screen)
+        assert (switch.current, note(switch, "")) == ("on", by)
         review = await reviewed(pilot)
         assert review.spec.settings.executor.slurm is not None
+        told = text(review)
+        assert f"* where            Slurm, {by}" in told and f"* slurm.partition  cpu, {by}" in told
+        assert "local.parallel" not in told
+        await pilot.press("escape")
+        await pilot.press("P")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
+        await until(pilot, lambda: "in the background, also when you log out" in shown(pilot))
+        await pilot.press("t", "h", "i", "s", "enter")
+        await until(pilot, lambda: pilot.app.screen is screen and "this machine, 1 at a time" in shown(pilot))
+        switch = switch_of(screen)
+        assert switch.current == "off"
+        review = await reviewed(pilot)
+        assert review.spec.settings.executor.slurm is None
+        assert "* where  this machine" in text(review)
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        screen.enter(switch, choice(switch, "on"))
+        assert screen.document.plain["executor"] == {"slurm": {}}
+        screen.enter(switch, choice(switch, "off"))
+        assert screen.document.plain["executor"] == {"slurm": None}, "nothing written would be Slurm again"
+
+
+async def test_a_file_of_the_site_that_can_not_be_read_is_told_before_a_run(tmp_path: Path) -> None:
+    settled = tmp_path / "XDG_CONFIG_HOME" / "secateur" / "slurm.yaml"
+    settled.parent.mkdir(parents=True)
+    settled.write_text("partitoin: cpu\n")
+    preset = tmp_path / "p.yaml"
+    preset.write_text(PRESET)
+    async with lab(tmp_path, preset=preset) as (screen, _):
+        assert "partitoin: is unknown" in str(screen.checked.unusable)
+
+
+def switch_of(screen: LabScreen) -> Field:
+    """The form's field that says whether it runs by Slurm."""
+    fields = fields_of(screen.document.root, "executor", screen.checked.settled)
+    return next(one for one in fields if one.label == "slurm")
+
+
+def text(view: TextView) -> str:
+    return "\n".join("".join(part for part, _ in line) for line in view.build(200))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.main import main
 from engine.errors import UsageError
 from engine.params.slurm import Slurm
 from engine.presets import spec
@@ -58,6 +59,10 @@ def test_the_preset_comes_after_the_user_and_the_user_after_the_site(files: tupl
         ("- a", "options with their values"),
         ("default: 'no'", "write false"),
         ("cpus: 1_0", "a whole number"),
+        (
+            "time: 0",
+            "line 1: time: given 0; allowed: minutes, hours:minutes:seconds or days-hours ≥ 1, or null",
+        ),
         ("partition: a\npartition: b", "written twice"),
         ("extra: --mail-type=END,FAIL", 'write ["--mail-type=END,FAIL"]'),
         ("extra: ['--array=0-3']", "--array=0-3"),
@@ -68,8 +73,32 @@ def test_a_file_that_does_not_fit_is_refused_by_name(files: tuple[Path, Path], t
     files[1].write_text(text)
     with pytest.raises(UsageError) as refused:
         site.resolve(Slurm())
-    assert str(files[1]) in refused.value.title or "executor.slurm.extra" in refused.value.title
+    assert str(files[1]) in refused.value.title
     assert said in str(refused.value)
+    assert "quotes" not in str(refused.value), "0 in quotes would ask for no limit at all"
+    assert site.problems() == [refused.value.sentence]
+
+
+def test_doctor_tells_what_the_files_say_and_counts_what_would_be_refused(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    programs(tmp_path / "bin", monkeypatch, sinfo="cpu*|2-00:00:00|10|64|250000|(null)|zen4", scontrol="")
+    command = ["doctor", "--workspace", str(tmp_path / "w")]
+    files[0].write_text("time: 60\nsetup: [module load python]\n")
+    files[1].write_text("time: 10\ndefault: true\n")
+    main(command)
+    said = capsys.readouterr().out
+    assert f"{files[0]}, {files[1]} (time 10, setup [module load python], default true)" in said
+    assert "slurm.yaml does not fit" not in said
+    files[0].write_text("partitoin: test\n")
+    files[1].write_text("partition: [\n")
+    assert main(command) == 1
+    said = capsys.readouterr().out
+    assert f"PROBLEM: {files[0]} does not fit. line 1: partitoin: is unknown" in said
+    assert f"PROBLEM: {files[1]} does not fit. line 2: not YAML" in said
 
 
 def test_a_file_is_read_as_presets_are(files: tuple[Path, Path]) -> None:
@@ -88,12 +117,11 @@ def test_a_file_that_can_not_be_read_is_not_passed_over(files: tuple[Path, Path]
 def test_a_site_can_settle_that_presets_run_by_slurm_which_say_nothing(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet, local = (spec.parse(PRESET + more, "p") for more in ("", "executor: {local: {parallel: 1}}\n"))
+    quiet = spec.parse(PRESET, "p")
     programs(tmp_path / "bin", monkeypatch, sbatch="")
     assert launch.with_default_executor(quiet).settings.executor.slurm is None
     files[0].write_text("default: true\npartition: cpu\n")
     assert launch.with_default_executor(quiet).settings.executor.slurm == Slurm()
-    assert launch.with_default_executor(local).settings.executor.slurm is None
     search = spec.parse(SEARCH, "s")
     found = launch.with_default_executor(search)
     assert (found.settings.executor.slurm, found.space) == (Slurm(), search.space), "searches too"
@@ -106,6 +134,43 @@ def test_a_site_can_settle_that_presets_run_by_slurm_which_say_nothing(
     assert launch.with_default_executor(quiet).settings.executor.slurm is None, (
         "the user decides after the site"
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "overrides"),
+    [
+        ("executor: local\n", ()),
+        ("executor: {local: {parallel: 1}}\n", ()),
+        ("executor: {slurm: null}\n", ()),
+        ("", ("executor.slurm=null",)),
+        ("", ("executor=local",)),
+        ("executor: slurm\n", ("executor.slurm=null",)),
+        ("quick: {executor: local}\n", ()),
+    ],
+)
+def test_who_says_this_machine_gets_it_whatever_the_site_has_settled(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: str,
+    overrides: tuple[str, ...],
+) -> None:
+    programs(tmp_path / "bin", monkeypatch, sbatch="")
+    files[0].write_text("default: true\n")
+    read = spec.parse(PRESET + more, "p", overrides)
+    found = launch.with_default_executor(read)
+    assert found.settings.executor.slurm is (None if "quick" not in more else found.settings.executor.slurm)
+    asked = found.quick or found
+    assert asked.settings.executor.slurm is None
+    again = spec.parse(spec.to_yaml(asked.document), "p")
+    assert launch.with_default_executor(again).settings.executor.slurm is None, "its own preset says so too"
+
+
+def test_the_place_has_a_short_form(files: tuple[Path, Path]) -> None:
+    assert spec.parse(PRESET + "executor: slurm\n", "p").settings.executor.slurm == Slurm()
+    assert spec.parse(
+        PRESET, "p", ("executor=slurm", "executor.slurm.cpus=2")
+    ).settings.executor.slurm == Slurm(cpus=2)
 
 
 def test_partitions_and_limits_are_slurms_own_and_asked_once_a_day(
