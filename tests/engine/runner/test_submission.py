@@ -1,13 +1,11 @@
 """What a submission sends, where Slurm's programs are stand-ins that note what they are asked."""
 
-import os
 import re
 import resource
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,28 +14,17 @@ from engine.errors import UsageError
 from engine.machine.value import here
 from engine.params.slurm import Slurm
 from engine.presets import spec
-from engine.results import failures
 from engine.runner import launch
-from engine.runner.executors import slurm, steering
-from engine.runner.progress import Progress
+from engine.runner.executors import slurm
 from engine.slurm import queue
 from engine.store.objects import Store
 from engine.studies import basis
 from engine.studies import events as ev
 from engine.studies.plan import data_id, make
-from engine.studies.rundir import RunDir
-from engine.studies.state import Reader, load
+from engine.studies.state import Reader
 from engine.studies.tasks import Stage, Tasks
+from tests.engine.runner.stand_ins import PRESET, answering, standing_in, study
 
-PRESET = """\
-threads: 1
-device: cpu
-model: {name: resnet8, arguments: {width: 4}}
-data: {name: digits, limit: 100}
-steps: [train, {prune.weights: {sparsity: 0.5}}]
-sweep: {prune.weights.sparsity: [SPARSITIES]}
-executor: {slurm: {}}
-"""
 SEARCH = """\
 threads: 1
 device: cpu
@@ -51,43 +38,12 @@ search:
     - prune.weights: {sparsity: 0.1..0.9}
 executor: {slurm: {}}
 """
-SBATCH = """\
-#!/bin/sh
-file=$(eval echo \\${$#})
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$file")
-echo "$(basename "$file") $last $*" >> CALLS
-[ "$last" -ge MOST ] && { echo "sbatch: error: REASON" >&2; exit 1; }
-wc -l < CALLS
-"""
-SQUEUE = """\
-#!/bin/sh
-awk '/^scancel/ { n = 0 } $1 ~ /[.]sh$/ { jobs[n++] = NR }
-     END { while (n--) print jobs[n] "|PENDING|N/A|0:00|5:00||9|Priority|(null)" }' CALLS
-"""
-"""All that was sent waits until something is cancelled."""
 
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A line for every call of sbatch and scancel; no array may have more than 10 tasks."""
-    file = tmp_path / "calls"
-    file.touch()
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (programs / "scancel").write_text(f'#!/bin/sh\necho "scancel $*" >> {file}\n')
-    (programs / "squeue").write_text(SQUEUE.replace("CALLS", str(file)))
-    answering(tmp_path)
-    return file
-
-
-def answering(folder: Path, reason: str = "QOSMaxSubmitJobPerUserLimit", most: int = 10) -> None:
-    text = SBATCH.replace("CALLS", str(folder / "calls")).replace("MOST", str(most)).replace("REASON", reason)
-    (folder / "bin" / "sbatch").write_text(text)
-    for program in (folder / "bin").iterdir():
-        program.chmod(0o755)
+    return standing_in(tmp_path, monkeypatch)
 
 
 @contextmanager
@@ -99,11 +55,6 @@ def room(most: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def study(folder: Path, trials: int, more: str = "") -> RunDir:
-    values = ", ".join(f"{number / (trials + 1):.6f}" for number in range(trials))
-    return launch.create(spec.parse(PRESET.replace("SPARSITIES", values) + more, "p"), folder / "w")
 
 
 def test_each_stage_is_one_call_that_waits_for_the_one_before(calls: Path, tmp_path: Path) -> None:
@@ -230,35 +181,6 @@ def test_what_slurm_refuses_leaves_a_study_as_it_was(calls: Path, tmp_path: Path
     assert reader.catch_up() == cancelled == Reader(run).catch_up()
 
 
-def test_a_study_that_was_submitted_again_is_told_by_its_new_jobs_alone(calls: Path, tmp_path: Path) -> None:
-    run = study(tmp_path, 1)
-    launch.start(run)
-    (first,) = run.jobs()
-    launch.cancel(run)
-    squeue = tmp_path / "bin" / "squeue"
-    squeue.write_text(
-        f"#!/bin/sh\necho '{first}_0|COMPLETING|N/A|1:26|2:00|n1|9|None|{run.path}'\n"
-        f"echo '3|PENDING|N/A|0:00|2:00||9|Resources|{run.path}'\n"
-    )
-    launch.start(run)
-    assert run.jobs() == (first, "3")
-    status = run.read_status()
-    assert (status.state, status.queue) == ("queued", "1 task waits: waiting for free nodes")
-
-
-def test_what_a_task_has_told_since_slurm_was_asked_is_newer(calls: Path, tmp_path: Path) -> None:
-    run = study(tmp_path, 3)
-    launch.start(run)
-    assert run.read_status().state == "queued"
-    slurm.emit(run, [ev.TaskStarted(task="1_0.0", name="1_0", stage="shared0", host="n1")])
-    Progress(run).refresh(at_once=True)
-    status = run.read_status()
-    assert (status.state, status.queue) == ("running", "1 task runs on n1, 1 waits: others come first")
-    slurm.emit(run, [ev.TaskEnded(task="1_0.0", outcome="done", used={})])
-    Progress(run).refresh(at_once=True)
-    assert run.read_status().state == "queued"
-
-
 def test_a_study_that_is_done_and_whole_is_not_sent_again(calls: Path, tmp_path: Path) -> None:
     run = study(tmp_path, 2)
     launch.start(run)
@@ -274,64 +196,6 @@ def test_a_study_that_is_done_and_whole_is_not_sent_again(calls: Path, tmp_path:
     launch.start(run, tell=told.append)
     assert (calls.read_text(), run.read_status().state) == (before, "done")
     assert told == [f"every result of {run.name} is there: nothing is sent"]
-
-
-def test_tasks_of_a_study_that_has_ended_are_not_steered(calls: Path, tmp_path: Path) -> None:
-    run = study(tmp_path, 1)
-    launch.start(run)
-    launch.cancel(run)
-    (tmp_path / "bin" / "squeue").unlink()
-    for do in (steering.hold, steering.release, partial(steering.throttle, tasks=2)):
-        with pytest.raises(UsageError, match="is cancelled"):
-            do(run)
-
-
-def test_a_colleague_s_tasks_are_not_steered(
-    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = study(tmp_path, 1)
-    launch.start(run)
-    monkeypatch.setattr(os, "geteuid", lambda: 60002)
-    with pytest.raises(UsageError, match="is not yours"):
-        steering.hold(run)
-
-
-def test_tasks_that_never_began_are_told_with_what_their_log_says_before_slurm_is_asked(
-    calls: Path, tmp_path: Path
-) -> None:
-    run = study(tmp_path, 1)
-    override = "executor.slurm.setup=[echo no such module python/9 >&2; exit 3]"
-    launch.start(run)
-    launch.cancel(run)
-    launch.start(run, overrides=[override])
-    assert run.read_status().state == "queued"
-    job = run.jobs()[-1]
-    variables = {**os.environ, "SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": "0"}
-    log = run.slurm / f"{run.name}.trials0-{job}_0.log"
-    with log.open("w") as file:
-        done = subprocess.run(["bash", run.slurm / "trials0.sh"], env=variables, stderr=file, check=False)
-    assert done.returncode == 3
-    status = run.read_status()
-    assert status.state == "lost" and status.lost is not None
-    assert f"Task {job}_0 ended with exit code 3 on " in status.lost["title"]
-    assert f"{log}: no such module python/9" in status.lost["detail"]
-    assert "executor.slurm.setup" in status.lost["remedy"]
-    assert failures.of_status(status).count("no such module") == 1
-    assert "\n".join(failures.lines(load(run.path))).count("no such module") == 1
-
-
-def test_what_a_task_told_last_is_why_a_study_was_lost(calls: Path, tmp_path: Path) -> None:
-    run = study(tmp_path, 1)
-    launch.start(run)
-    (job,) = run.jobs()
-    begun = ev.TaskStarted(task=f"{job}_0.0", name=f"{job}_0", stage="trials0", host="n1")
-    full = ev.Notice(level="error", text=f"Task {job}_0 on n1 gave up: The disk is full")
-    (run.task_events / f"{job}_0.0.jsonl").write_bytes(ev.to_line(begun) + ev.to_line(full))
-    squeue = tmp_path / "bin" / "squeue"
-    squeue.write_text(f"#!/bin/sh\necho '{job}_0|FAILED|N/A|0:01|2:00|n1|9|None|{run.path}'\n")
-    queue.forget()
-    lost = run.read_status().lost
-    assert lost == {"title": f"Task {job}_0 failed on n1", "detail": full.text, "remedy": ""}
 
 
 def test_nodes_that_failed_under_a_study_are_left_out_as_long_as_they_are_not_well(
@@ -394,20 +258,6 @@ def test_what_was_submitted_by_hand_is_not_submitted_again(calls: Path, tmp_path
     queue.forget()
     with pytest.raises(UsageError, match="is running already"):
         launch.start(run)
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can make what belongs to another")
-def test_a_colleague_s_study_is_not_judged_by_our_queue(calls: Path, tmp_path: Path) -> None:
-    run = study(tmp_path, 1)
-    launch.start(run)
-    run.write_status(replace(run.stored_status(), submitted=1.0, updated=1.0))
-    os.utime(run.noted_jobs, (1.0, 1.0))
-    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\n")
-    queue.forget()
-    assert run.read_status().state == "lost"
-    os.chown(run.status, 60002, -1)
-    assert run.read_status().state == "queued"
-    assert "60002" in run.read_status().queue
 
 
 def test_what_failed_and_what_needs_it_is_not_sent_again_within_a_study(tmp_path: Path) -> None:
