@@ -34,27 +34,27 @@ _LONG = {
 
 
 def _hold(args: argparse.Namespace) -> int:
-    from engine.runner.executors import slurm
+    from engine.runner.executors import steering
 
-    return _do(args, slurm.hold, "what waits of it is held: `secateur release` lets it go")
+    return _do(args, steering.hold, "what waits of it is held: `secateur release` lets it go")
 
 
 def _release(args: argparse.Namespace) -> int:
-    from engine.runner.executors import slurm
+    from engine.runner.executors import steering
 
-    return _do(args, slurm.release, "what was held of it waits for its turn")
+    return _do(args, steering.release, "what was held of it waits for its turn")
 
 
 def _throttle(args: argparse.Namespace) -> int:
     from engine.errors import UsageError
-    from engine.runner.executors import slurm
+    from engine.runner.executors import steering
 
     if args.tasks < 0:
         raise UsageError(
             f"{args.tasks} tasks can't run at the same time", "N has to be 0 (no limit) or more."
         )
     most = f"at most {args.tasks} of its tasks run" if args.tasks else "as many of its tasks run as can"
-    return _do(args, lambda run: slurm.throttle(run, args.tasks), f"{most} at the same time")
+    return _do(args, lambda run: steering.throttle(run, args.tasks), f"{most} at the same time")
 
 
 def _do(args: argparse.Namespace, do: "Callable[[RunDir], None]", done: str) -> int:

@@ -54,10 +54,13 @@ def _show(found: "Comparison") -> None:
     from engine.text import tables
 
     names = found.a.name, found.b.name
-    for title, rows in (("parameters", found.parameters), ("environment", found.environment)):
+    for title, rows in (
+        ("parameters that differ", found.parameters),
+        ("environment that differs", found.environment),
+    ):
         if rows:
             cells = [(one.name, one.a, one.b) for one in rows]
-            say_text(tables.table((f"{title} that differ", *names), cells, ("left",) * 3, columns()) + "\n")
+            say_text(tables.table((title, *names), cells, ("left",) * 3, columns()) + "\n")
     if not found.parameters:
         say("They differ in no parameter.", "")
     measures = [row.cells() for row in found.measures]

@@ -131,11 +131,12 @@ def cluster() -> dict[str, Any]:
 
 
 def _slurm(facts: dict[str, Any]) -> list[str]:
+    from engine.runner.executors import site
+
     if not facts["partitions"]:
         return []
     names = ", ".join(
-        f"{one['name']}{'*' * bool(one['default'])} ({one['nodes']} nodes of {one['cpus']} processors, up to "
-        f"{one['time']})"
+        f"{one['name']}{'*' * bool(one['default'])} ({site.nodes_of(one)}, up to {one['time']})"
         for one in facts["partitions"]
     )
     files = ", ".join(facts["files"]) or "no settings of the site's or yours"

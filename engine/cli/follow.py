@@ -184,6 +184,11 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
         case ev.EpochFinished():
             if brief:
                 return ""
+            # Whoever takes a training up tells the epochs that were kept of it once more.
+            told = f"{event.key} {event.epoch} {event.time}"
+            if told in reported:
+                return ""
+            reported.add(told)
             step = state.steps[event.key]
             value = _quality(event.measures, "validation_")
             return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
@@ -192,7 +197,7 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
         case ev.StepFailed():
             return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
         case ev.TaskStarted():
-            again = f", for the {event.restart + 1}. time" if event.restart else ""
+            again = f" (restart {event.restart})" if event.restart else ""
             return f"task {event.name} ({event.stage}) runs on {event.host}{again}"
         case ev.TaskEnded():
             return f"task {event.task.partition('.')[0]} {event.outcome}" if event.outcome != "done" else ""

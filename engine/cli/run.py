@@ -250,8 +250,9 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
             print_json({"study": run.name, "folder": str(run.path)})
         else:
             status = run.read_status()
-            how = status.queue if status.state == "queued" and status.queue else "runs in the background"
-            say(f"{run.name} {how}: `secateur watch {run.name}` follows it")
+            how = f"is {status.state}" + (f" ({status.queue})" if status.queue else "")
+            now = "runs in the background" if status.state == "running" else how
+            say(f"{run.name} {now}: `secateur watch {run.name}` follows it")
         return 0
     state = follow.follow(run)
     if isinstance(state, int):

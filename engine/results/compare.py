@@ -1,7 +1,8 @@
 """Two trials side by side, of one study or of two: what was set otherwise, what came out, layer by layer."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.errors import SecateurError, UsageError
@@ -29,10 +30,12 @@ class Side:
     state: StudyState
     trial: TrialState
     parameters: Mapping[str, Any]
+    where: str = ""
+    """The workspace, where two of them have a study of this name."""
 
     @property
     def name(self) -> str:
-        return f"{self.run.name}:{self.trial.index}"
+        return f"{f'{self.where}: ' if self.where else ''}{self.run.name}:{self.trial.index}"
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,10 @@ def _planned(run: RunDir, trial: TrialState) -> Trial:
 
 def compare(a: Side, b: Side) -> Comparison:
     """Put two trials side by side."""
+    workspaces = [one.run.workspace.absolute() for one in (a, b)]
+    if a.name == b.name and workspaces[0] != workspaces[1]:
+        common = os.path.commonpath(workspaces)
+        a, b = (replace(o, where=str(p.relative_to(common))) for o, p in zip((a, b), workspaces, strict=True))
     names = dict.fromkeys([*measure_names(a.state), *measure_names(b.state)])
     rows = (Measured(n, measure_value(a.trial.results, n), measure_value(b.trial.results, n)) for n in names)
     places = [dict(_flat(one.state.environment | one.state.devices)) for one in (a, b)]

@@ -73,8 +73,8 @@ def ending(state: "StudyState") -> Ending | None:
     match state.status:
         case "lost":
             heard = f", last heard of {moment(state.heard)}" if state.heard else ""
-            cause = Reason({"title": state.why_lost})
-            causes = (cause, *reasons) if state.why_lost else reasons
+            known = state.lost if state.lost and state.lost.get("title") else None
+            causes = (Reason(known), *reasons) if known else reasons
             who = GONE.get(state.executor, GONE["local"])
             return Ending(f"Lost: {who}{heard}; {done}", causes, "goes on where it was")
         case "cancelled":
@@ -198,7 +198,8 @@ def of_status(status: Status) -> str:
     if status.state == "lost":
         heard = f", last heard of {moment(status.updated)}" if status.updated else ""
         who = GONE.get(status.executor, GONE["local"])
-        return f"Lost: {who}{heard}; {status.done} of {counted(status.trials, 'trial')} done"
+        lost = f"Lost: {who}{heard}; {status.done} of {counted(status.trials, 'trial')} done"
+        return f"{lost}: {why}" if status.lost and (why := sentence(status.lost)) else lost
     if status.state == "unreadable":
         return status.why or "The files in its folder can't be read as a study"
     return status.why or (sentence(status.error) if isinstance(status.error, dict) else "")

@@ -247,7 +247,7 @@ def _longer(found: _Found) -> Iterator[Idea]:
         if gained >= RISING and index is not None:
             epochs = len(step.epochs)
             yield (
-                f"Train {step.address} for {2 * epochs} epochs",
+                f"Give {step.address} {2 * epochs} epochs",
                 f"its last {max(epochs // LAST_SHARE, 1)} of {epochs} epochs still gained "
                 f"{points(gained)} on validation",
                 [*found.fixed(), edited.put(Address(index, "epochs"), 2 * epochs)],

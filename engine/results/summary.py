@@ -107,7 +107,7 @@ def measure_names(state: StudyState) -> list[str]:
         for name, value in results.items():
             if isinstance(value, dict):
                 names |= {f"{name}.{part}": None for part in value}
-            elif isinstance(value, int | float):
+            elif isinstance(value, int | float) and not isinstance(value, bool):  # what else is told of a row
                 names[name] = None
     return [*names, *latency.names(every)]
 

@@ -26,7 +26,7 @@ from engine.runner.executors import choose, site, slurm
 from engine.runner.executors.base import Carrier
 from engine.runner.status import of_preset
 from engine.sources import Sources
-from engine.store.files import explained, write_atomic
+from engine.store.files import explained, last_said, write_atomic
 from engine.studies import lease, lives, rundir, turns
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -130,10 +130,12 @@ def start(
     arguments and errors are as in `Carrier.start`.
     """
     asked = _asked_otherwise(run, overrides) if overrides else None
+    before: dict[Path, str] = {}
 
     def first() -> None:
         (turns.wait if after else turns.forget)(run)
         if asked is not None:
+            before.update({file: file.read_text() for file in (run.preset, run.kept_settings)})
             preset = to_yaml(asked.document)
             write_atomic(run.preset, preset)
             write_atomic(run.kept_settings, to_json(asked, preset))
@@ -153,7 +155,12 @@ def start(
             "It can't go on elsewhere at the same time.",
             f"`secateur cancel {run.name}` first.",
         )
-    _carrier(then).start(run, here=here, tell=tell, first=first)
+    try:
+        _carrier(then).start(run, here=here, tell=tell, first=first)
+    except UsageError:  # nothing of it was begun
+        for file, text in before.items():
+            write_atomic(file, text)
+        raise
 
 
 def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
@@ -382,6 +389,6 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
         )
     raise SecateurError(
         f"The engine of {run.name} did not start",
-        rundir.last_said(run) or f"Its exit code was {process.returncode}.",
+        last_said(run.log) or f"Its exit code was {process.returncode}.",
         f"Look into {run.log}.",
     )

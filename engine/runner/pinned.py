@@ -133,8 +133,8 @@ def crowded(settings: Settings, now: Machine, at_a_time: int) -> str:
     if now.device != "cpu" or threads <= now.cpus:
         return ""
     return (
-        f"Its trials compute with {threads} threads at a time, and {_processors(now.cpus)} usable here: they take turns, "
-        "beside everybody else's programs (executor.local.parallel, threads, distributed.processes)"
+        f"Its trials compute with {threads} threads at a time, and {_processors(now.cpus)} usable here: they "
+        "take turns, beside everybody else's programs (executor.local.parallel, threads, distributed.processes)"
     )
 
 

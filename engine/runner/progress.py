@@ -56,10 +56,13 @@ class Progress:
 def derived(before: Status, state: StudyState, rule: Pick) -> Status:
     """The status of a study by its events, with the model to take by `rule`."""
     over = state.status in ("done", "failed", "cancelled")
+    # Of an attempt that a resumed study took for lost, nothing is awaited.
+    at_work = [task for task in state.tasks.values() if not task.outcome and task.ended is None]
     return replace(
         with_events(before, state, rule),
         state=state.status if over else "running",
-        host=", ".join(dict.fromkeys(t.host for t in state.tasks.values() if not t.outcome)) or before.host,
+        host=", ".join(dict.fromkeys(t.host for t in at_work)) or before.host,
+        at_work=len(at_work),
         heartbeat=before.heartbeat + 1,
         updated=time.time(),
         error=state.error,

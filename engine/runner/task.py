@@ -7,7 +7,6 @@ meet in the store, its claims and the study's folder alone, and any of them may 
 import os
 import sys
 import time
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,8 +98,13 @@ class Task:
             outcome = "stopped"
         except SecateurError as error:  # this node's, or this moment's: other tasks may fare better
             outcome, trouble = "failed", error
-            self.notice("error", f"Task {self.attempt.name} on {self.attempt.host} gave up: {error.sentence}")
-        self._end(outcome)
+        try:
+            if trouble is not None:
+                where = f"Task {self.attempt.name} on {self.attempt.host}"
+                self.notice("error", f"{where} gave up: {trouble.sentence}")
+            self._end(outcome)
+        except SecateurError as error:  # nothing can be told, as on a full disk: the log may have room
+            trouble = trouble or error
         if trouble is not None:
             raise trouble  # so that Slurm too counts the task as failed
 
@@ -390,5 +394,5 @@ def main() -> None:
         with private.own_temporary():
             Task(RunDir(Path(folder)), stage, int(index), disk).work()
     except SecateurError as error:
-        traceback.print_exc()
+        print(f"error: {error.sentence}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -24,8 +24,8 @@ from engine.text.phrases import counted
 
 EVERY_S = 60.0
 """Seconds between two questions."""
-FORMAT = "%i|%T|%S|%M|%l|%N|%r|%k"
-"""Id, state, (expected) start, time used, limit, nodes, reason, comment; the two that may hold anything come last."""
+FORMAT = "%i|%T|%S|%M|%l|%N|%Q|%r|%k"
+"""Id, state, (expected) start, time used, limit, nodes, priority; last reason and comment, which may hold anything."""
 PATIENCE_S = 15.0
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED")
 RUNNING = (
@@ -50,8 +50,14 @@ class Row:
     elapsed: str
     limit: str
     nodes: str
+    priority: str
     reason: str
     comment: str
+
+    @property
+    def held(self) -> bool:
+        """Whether it is kept from starting: the reason may be an older one."""
+        return self.priority == "0"
 
     @property
     def job(self) -> str:
@@ -116,25 +122,30 @@ TOLD = 3
 """Tasks whose fates are told one by one."""
 
 
+def ended(jobs: Sequence[str], comment: str) -> list[tuple[str, str, str, str]]:
+    """A study's tasks that have not come to their own end: task, state, node and exit code, as far as Slurm knows."""
+    rows = look().of(jobs, comment)
+    queued = [(row.id, row.state, row.nodes, "") for row in rows if row.state in FATES and row.job in jobs]
+    return queued or [one for one in _accounted(jobs) if one[1] in FATES]
+
+
 def fates(jobs: Sequence[str], comment: str) -> str:
     """What became of a study's tasks, as far as Slurm still knows: from its queue, or from its accounting."""
-    rows = look().of(jobs, comment)
-    ended = [(row.id, row.state, row.nodes) for row in rows if row.state in FATES] or _accounted(jobs)
     sentences = [
-        f"{id_} {FATES[state]}{f' on {nodes}' if nodes else ''}"
-        for id_, state, nodes in ended
-        if state in FATES
+        f"{id_} {FATES[state]}{f' with exit code {code}' if code else ''}{f' on {nodes}' if nodes else ''}"
+        for id_, state, nodes, code in ended(jobs, comment)
     ]
     more = f" and {len(sentences) - TOLD} more" if len(sentences) > TOLD else ""
     return f"Task {', '.join(sentences[:TOLD])}{more}" if sentences else ""
 
 
-def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Task, state and nodes by `sacct`, asked once for each set of jobs; nothing on clusters without accounting."""
+def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str, str]]:
+    """Task, state, nodes and exit code (empty for 0) by `sacct`, asked once for each set of jobs; nothing without
+    accounting."""
     if not jobs:
         return []
     try:
-        file = cache() / f"ended-{jobs[0]}-{jobs[-1]}.json"
+        file = cache() / f"exits-{jobs[0]}-{jobs[-1]}.json"
         rows: Any = read_json(file)
         if not isinstance(rows, list):
             # Its own default for the start is last midnight.
@@ -148,13 +159,17 @@ def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
                 "-j",
                 ",".join(jobs),
                 "-o",
-                "JobID,State,NodeList",
+                "JobID,State,NodeList,ExitCode",
             )
             rows = [line.split("|") for line in answer.splitlines()]
             write_json(file, rows, durable=False)
     except (OSError, SecateurError):
         return []
-    return [(row[0], row[1].split()[0], row[2]) for row in rows if len(row) == 3 and row[1]]
+    return [
+        (task, state.split()[0], nodes, "" if code.startswith("0:") else code.partition(":")[0])
+        for task, state, nodes, code in (row for row in rows if len(row) == 4)
+        if state.strip()
+    ]
 
 
 def forget() -> None:
@@ -204,12 +219,12 @@ def _parsed(file: Path, _inode: int, _changed: int) -> tuple[Snapshot, float]:
 def parse(answer: str) -> Iterator[Row]:
     """The rows of squeue's answer.
 
-    >>> next(parse("17_[3-5%2]|PENDING|N/A|0:00|5:00||Resources|/a|b\\n")).comment
+    >>> next(parse("17_[3-5%2]|PENDING|N/A|0:00|5:00||10|Resources|/a|b\\n")).comment
     '/a|b'
     """
     for line in answer.splitlines():
-        parts = line.split("|", 7)
-        if len(parts) == 8:
+        parts = line.split("|", 8)
+        if len(parts) == 9:
             yield Row(*(part.strip() for part in parts))
 
 
@@ -273,6 +288,14 @@ class Standing:
             parts.append(f"{who}: {self.reason}{start}")
         return ", ".join(parts)
 
+    def corrected(self, running: int, hosts: str) -> "Standing":
+        """The same, where so many tasks are known to run by now, on these `hosts`: what began since waited before."""
+        if running == self.running:
+            return self
+        waiting = max(0, self.waiting - max(0, running - self.running))
+        nodes = tuple(hosts.split(", ")) if running else ()
+        return replace(self, running=running, waiting=waiting, nodes=nodes, elapsed="", limit="")
+
 
 def standing(rows: Sequence[Row]) -> Standing:
     """How the jobs of these rows stand."""
@@ -285,7 +308,7 @@ def standing(rows: Sequence[Row]) -> Standing:
     return Standing(
         len(running),
         sum(row.count for row in waiting),
-        words(first[0].reason) if first else "",
+        words(first[0].reason, held=first[0].held) if first else "",
         start.replace("T", " "),
         tuple(dict.fromkeys(row.nodes for row in running if row.nodes)),
         longest.elapsed if longest else "",

@@ -18,6 +18,9 @@ GUARD = (
 )
 """Ends the task at a line of `setup` that fails, with its words. Not `set -e`: what fails within functions, as of
 `module`, and within files that a line reads is theirs; only what the line as a whole comes to counts."""
+UNBEGUN = "slurm/unbegun"
+"""Where in the study's folder a script marks that its task never began: exit code and host, in a file named by the
+task."""
 PORTABLE = ("PYTHONPATH", "SECATEUR_HOME", "SECATEUR_DATA", "SECATEUR_LOCKS", "XDG_CACHE_HOME")
 """Variables of ours that a task must have as the one who submitted it, where they are set."""
 
@@ -41,10 +44,14 @@ def text(
     `exclude` are nodes that failed under the study. Only what `asked` has is asked for; `asked.extra` comes last,
     so that it overrides.
     """
+    mark = f"{shlex.quote(str(stage.folder / UNBEGUN))}/${{SLURM_ARRAY_JOB_ID:-none}}_${{SLURM_ARRAY_TASK_ID:-0}}"
     lines = [
         "#!/bin/bash",
         *(f"#SBATCH {flag}" for flag in flags(asked, stage, exclude)),
         "",
+        # Undone by `exec` where that succeeds: the mark says that the task never began.
+        f"trap 'echo \"$? $(hostname)\" > {_within_quotes(mark)}' EXIT",
+        f"rm -f {mark}",
         *([GUARD, *asked.setup, "trap - ERR"] if asked.setup else []),
         *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
         'echo "$(date +%FT%T) $(hostname) job ${SLURM_JOB_ID:-none}"',
@@ -103,6 +110,11 @@ def _quoted(value: object) -> str:
         )
     escaped = re.sub(r'(["\\])', r"\\\1", word)
     return word if re.fullmatch(r"[\w.,:/%@=+-]*", word, re.ASCII) else f'"{escaped}"'
+
+
+def _within_quotes(words: str) -> str:
+    """Shell text as it stands between single quotes."""
+    return words.replace("'", "'\\''")
 
 
 def _literal(path: Path) -> str:

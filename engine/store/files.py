@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import resource
 import stat
 import uuid
@@ -137,3 +138,21 @@ CLASSES = "classes.json"
 """How each class of a classifier did, and what it was taken for, beside its measures."""
 MEASUREMENTS = "measurements.json"
 """The times that a step measured and decided by, by name: they do not repeat, so a replay is given them."""
+
+
+TAIL_BYTES = 256 * 1024
+"""Bytes of a log in which its last line is looked for."""
+LINE_TOLD = 400
+"""Letters of a log's line in a message."""
+
+
+def last_said(log: Path, but: str = "") -> str:
+    """The last line of a log that says anything and does not match `but`: a failed start says why there."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = next((line for text in reversed(lines) if not re.fullmatch(but, line := text.strip())), "")
+    return said if len(said) <= LINE_TOLD else f"{said[:LINE_TOLD]}…"

@@ -40,6 +40,8 @@ class Merged:
     run: RunDir
     _files: dict[str, _File] = field(default_factory=dict)
     _folder: int = -1
+    _gone: bool = False
+    """Whether one of the files was taken back, as by a submission that Slurm refused."""
     _waiting: list[Found] = field(default_factory=list)
     _last: dict[str, Order] = field(default_factory=dict)
     _latest: Order = (0.0, "", 0)
@@ -47,11 +49,14 @@ class Merged:
     def poll(self) -> list[Found] | None:
         """What is new, in order, at most 256 KiB of each file; call again at once while it gives any.
 
-        None: something came too late for what was given before, or a file was replaced or has shrunk. Then all is to be
-        read anew.
+        None: something came too late for what was given before, or a file was replaced, taken back or has shrunk. Then
+        all is to be read anew.
         """
         horizon = inf
-        for file in self._open():
+        files = self._open()
+        if self._gone:
+            return None
+        for file in files:
             before = file.tail.offset
             lines, again = file.tail.read()
             if again:
@@ -90,8 +95,10 @@ class Merged:
         changed = _stat(self.run.task_events)[2]
         if self._folder in (-1, 0) or changed != self._folder:
             self._folder = changed
-            for path in self.run.event_files():
+            there = self.run.event_files()
+            for path in there:
                 self._files.setdefault(path.name, _File(Tail(path)))
+            self._gone |= bool(changed) and len(there) < len(self._files)
         return [file for file in self._files.values() if not file.closed]
 
 

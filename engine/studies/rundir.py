@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 from engine.errors import UsageError
 from engine.machine.process import process_identity
 from engine.store import owners
-from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
+from engine.store.files import CLASSES, LAYERS, explained, last_said, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
 from engine.studies import lease, lives
-from engine.studies.status import Status, StudyStatus, doubt, plausible
+from engine.studies.status import Status, doubt, plausible
 from engine.text.phrases import counted
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ NAME_SHOWN = 80
 """Letters of a name in a message."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
-TAIL_BYTES = 256 * 1024
-"""Bytes of an engine's log in which its last line is looked for."""
 
 
 class RunDir:
@@ -107,6 +105,11 @@ class RunDir:
         except OSError:
             return ()
 
+    @property
+    def unbegun(self) -> Path:
+        """Of a study on a cluster: marks of tasks whose batch scripts ended before the task began."""
+        return self.slurm / "unbegun"
+
     def failure(self, key: str) -> Path:
         """Of a study on a cluster: the mark of a step that failed, so that no other task tries it as well."""
         return self.path / "failures" / key
@@ -148,12 +151,14 @@ class RunDir:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
         status = self.stored_status()
         if status.executor == "slurm":
-            return self._in_queue(status)
+            from engine.studies import queued  # of lists without a cluster, nothing needs it
+
+            return queued.in_queue(self, status)
         if status.state not in ("running", "queued"):
             return status
         alive, seen = self._alive(status)
         if not alive:
-            return replace(status, state="lost")
+            return replace(status, state="lost", lost={"title": why_lost(self, status)})
         if status.state == "queued" and status.waits:
             status = replace(status, queue=f"waits {status.waits}")
         return replace(status, doubt=doubt(status, seen)) if seen is not None else status
@@ -172,39 +177,6 @@ class RunDir:
         if "state" not in known or not all(plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
         return Status(**known)
-
-    def _in_queue(self, status: Status) -> Status:
-        """The status of a study on a cluster; `lost` if its jobs have all left the queue and it is not over."""
-        if status.state not in ("queued", "running"):
-            return status
-        from engine.slurm import queue
-
-        status = replace(status, submitted=max(status.submitted, self._noted()))
-        snapshot = queue.look()
-        rows = snapshot.of(self.jobs(), str(self.path))
-        standing = queue.standing(rows)
-        if standing.running or standing.waiting:
-            state: StudyStatus = "running" if standing.running else "queued"
-            return replace(status, state=state, queue=standing.text)
-        if not status.submitted and not status.heartbeat:
-            return replace(status, queue=f"not submitted yet: bash {self.slurm / 'submit.sh'}")
-        if not owners.own(self.status):
-            return replace(status, queue=f"its jobs are not yours: {owners.whose(self.status)}")
-        if snapshot.asked <= max(status.submitted, status.updated):
-            unknown = (
-                "submitted; Slurm is asked how it stands within a minute" if status.state == "queued" else ""
-            )
-            return replace(status, queue=snapshot.problem or unknown)
-        # The last task writes the end before it leaves the queue: what was read before may be older than that.
-        again = self.stored_status()
-        return again if again.state not in ("queued", "running") else replace(again, state="lost")
-
-    def _noted(self) -> float:
-        """When the number of a job was last noted, by whoever submitted it; 0 if none was."""
-        try:
-            return self.noted_jobs.stat().st_mtime
-        except OSError:
-            return 0.0
 
     def _alive(self, status: Status) -> tuple[bool, lives.Seen | None]:
         """Whether a study's engine, or what is about to start it, may still run; and what is known of its counter, None
@@ -225,16 +197,12 @@ class RunDir:
 
     def write_status(self, status: Status, within: Path | None = None) -> None:
         """Replace the status; the new file is made in the folder `within`, an engine's own (`engine.studies.lease`)."""
-        written = asdict(replace(status, queue="", doubt=""))
+        written = asdict(replace(status, queue="", doubt="", lost=None))
         write_json(self.status, written, durable=status.state != "running", within=within)
 
 
 def why_lost(run: RunDir, status: Status) -> str:
-    """Why the engine of a lost study may have ended without a word, as far as its traces tell; or its jobs."""
-    if status.executor == "slurm":
-        from engine.slurm import queue
-
-        return queue.fates(run.jobs(), str(run.path))
+    """Why the engine of a lost study may have ended without a word, as far as its traces tell."""
     try:
         free = shutil.disk_usage(run.path).free
     except OSError:
@@ -245,19 +213,8 @@ def why_lost(run: RunDir, status: Status) -> str:
         return f"Nothing was heard of process {status.pid} on {status.host} while it was watched from here"
     if status.boot_id not in ("", process_identity(os.getpid())[1]):
         return f"{status.host} was started again since"
-    said = last_said(run)
+    said = last_said(run.log)
     return f"The last line of {run.log}: {said}" if said else f"It was killed: {run.log} is empty"
-
-
-def last_said(run: RunDir) -> str:
-    """The last line of the engine's log, where a failed start says why."""
-    try:
-        with run.log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = file.read().decode(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1].strip() if lines else ""
 
 
 def studies_folder(workspace: Path) -> Path:

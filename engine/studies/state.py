@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from engine.studies import events as ev
-from engine.studies import rundir
 from engine.studies.merge import Merged
 from engine.studies.parts import StepState as StepState
 from engine.studies.parts import StepStatus
@@ -66,8 +65,8 @@ class StudyState:
     """Lines that could not be understood."""
     heard: float = 0.0
     """When the engine of a lost study was last heard of, in seconds since 1970; 0 where that is not known."""
-    why_lost: str = ""
-    """Why it was lost, as far as its traces tell."""
+    lost: dict[str, str] | None = None
+    """Why it was lost, as far as its traces tell, as an error's title, detail and remedy."""
 
     def standing(self, part: TrialState | StepState) -> Standing:
         """A trial's or step's status as people read it: nothing runs or waits in a study that is over or lost, and of
@@ -194,11 +193,10 @@ class StudyState:
         first = event.trials[0]["index"] if event.trials else len(self.trials)
         self.trials = [*self.trials[:first], *(self._planned(trial) for trial in event.trials)]
 
-    def judge(self, run: RunDir, status: Status) -> None:
+    def judge(self, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""
         self.status, self.queue, self.executor = status.state, status.standing, status.executor
-        lost = status.state == "lost"
-        self.heard, self.why_lost = (status.updated, rundir.why_lost(run, status)) if lost else (0.0, "")
+        self.heard, self.lost = status.updated if status.state == "lost" else 0.0, status.lost
         if status.state == "failed":
             self.error = self.error or status.error
 
@@ -306,7 +304,7 @@ class Reader:
     def read_all(self) -> StudyState:
         """Everything written so far, with the status of an engine that died shown as `lost`."""
         self.catch_up()
-        self.state.judge(self.run, self.run.read_status())
+        self.state.judge(self.run.read_status())
         return self.state
 
 

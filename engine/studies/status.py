@@ -48,6 +48,10 @@ class Status:
     """Where its trials run; of `slurm` no process on `host` carries it."""
     submitted: float = 0.0
     """When the jobs of a study on a cluster were submitted, in seconds since 1970; 0 if by hand."""
+    jobs_before: int = 0
+    """How many jobs had been noted for it when it was submitted last: these are an earlier submission's."""
+    at_work: int = -1
+    """Of a study on a cluster: the tasks that were at work when this was written; -1 where that is not told."""
     queue: str = ""
     """How they stand in the queue, in words; not written, but asked for when an open study is read."""
     why: str = ""
@@ -56,6 +60,9 @@ class Status:
     """What an engine waits for: its turn, or what keeps it from stopping."""
     doubt: str = ""
     """Why the engine of a running study may be gone though that is not known yet; not written, like `queue`."""
+
+    lost: dict[str, str] | None = None
+    """Of a lost study: why, as far as its traces tell, as an error's title, detail and remedy; not written either."""
 
     @property
     def standing(self) -> str:

@@ -88,9 +88,7 @@ def places() -> list[Entry]:
         gpus = "" if one["gres"] in ("", "(null)") else f", {one['gres']}"
         default = " (the default)" if one["default"] else ""
         memory = size(int(one["memory"].rstrip("+")) * 2**20)
-        about = (
-            f"{one['nodes']} nodes of {one['cpus']} processors, {memory}{gpus}; up to {one['time']}{default}"
-        )
+        about = f"{site.nodes_of(one)}, {memory}{gpus}; up to {one['time']}{default}"
         entries.append(Entry(one["name"], about))
     return entries
 

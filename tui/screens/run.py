@@ -101,9 +101,11 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         again = f"{hint('lab')} has its preset" if state is not None and not live else ""
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         figure = run.training_figure(state) if state else Figure()
-        self.query_one("#training", Plot).show(figure, live=live, ended=state is not None and not live)
+        over = state is not None and not live
+        waits = "the study waits for its turn" if state is not None and state.status == "queued" else ""
+        self.query_one("#training", Plot).show(figure, live=live, ended=over, waits=waits)
         curve = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
-        self.query_one("#trials", Plot).show(curve, live=live, ended=state is not None and not live)
+        self.query_one("#trials", Plot).show(curve, live=live, ended=over)
         self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
         now = running(state) if state else []
         self.query_one("#training").border_title = f"training: {now[0].address}" if now else "training"

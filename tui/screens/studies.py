@@ -208,7 +208,7 @@ class StudiesScreen(
         self.do("what was held of it waits for its turn", OPEN, studies.release)
 
     def action_throttle(self, factor: float) -> None:
-        self.do("of its tasks", OPEN, partial(studies.throttle, factor=factor))
+        self.do("so many run at the same time", OPEN, partial(studies.throttle, factor=factor))
 
     def action_replay(self) -> None:
         self.run_worker(self._replay())

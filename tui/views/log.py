@@ -154,7 +154,8 @@ def _words(event: ev.Event, names: Mapping[str, str]) -> tuple[str, str]:
         case ev.StepStarted():
             return f"{step} started", "muted"
         case ev.StepProgress():
-            return f"{step} {_percent(event.done)} {event.text}", "muted"
+            share = _percent(event.done) if event.done or not event.text else ""
+            return " ".join(filter(None, (step, share, event.text))), "muted"
         case ev.EpochFinished():
             name, value = quality_of(event.measures, "validation_") or ("accuracy", None)
             what = "validation" if name == "accuracy" else "validation mAP"

@@ -63,13 +63,13 @@ class Plot(Painted, can_focus=True):
         self._lines: Sequence[Line] = ()
         self._indices: dict[int, list[int]] = {}
 
-    def show(self, figure: Figure, *, live: bool = False, ended: bool = False) -> None:
+    def show(self, figure: Figure, *, live: bool = False, ended: bool = False, waits: str = "") -> None:
         """Show `figure`. While `live`, axes only grow, so that a new point changes few cells.
 
         `ended`: where there is no value none will come; what became of the study is said beside it, on the lines
-        that the plot leaves free.
+        that the plot leaves free. `waits`: what it waits for, where that is not the plot's own reason to be empty.
         """
-        self._empty = "No curve: no trial has a value." if ended else self._waiting
+        self._empty = "No curve: no trial has a value." if ended else waits or self._waiting
         self.set_class(ended and not any(line.points for line in figure.series), "-without")
         figure, self._indices = _thinned(figure)
         self._figure = figure

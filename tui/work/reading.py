@@ -54,7 +54,7 @@ class Following:
         if (status.state, status.queue) == (state.status, state.queue):
             return state
         judged = replace(state)
-        judged.judge(run, status)
+        judged.judge(status)
         return judged
 
     def _read(self) -> StudyState:
@@ -66,7 +66,7 @@ class Following:
                 time.sleep(BREATH_S)
                 reader.poll()
             state = snapshot(reader.state)
-            state.judge(reader.run, reader.run.read_status())
+            state.judge(reader.run.read_status())
             pick(state)
             study_json(state)  # what views compute from it must not meet a surprise in the event loop
             ending(state)

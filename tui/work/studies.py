@@ -12,6 +12,7 @@ from engine.studies.listed import Listed
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
+from engine.text.phrases import counted
 
 if TYPE_CHECKING:
     from engine.reports.clips import Clip
@@ -63,25 +64,26 @@ def cancel(study: Listed) -> str:
 
 def hold(study: Listed) -> str:
     """Keep what waits of a study on a cluster from starting. Raises SecateurError for one that has no jobs."""
-    from engine.runner.executors import slurm
+    from engine.runner.executors import steering
 
-    slurm.hold(study.run)
+    steering.hold(study.run)
     return study.run.name
 
 
 def release(study: Listed) -> str:
     """Let what was held start when its turn comes. Raises SecateurError for a study that has no jobs."""
-    from engine.runner.executors import slurm
+    from engine.runner.executors import steering
 
-    slurm.release(study.run)
+    steering.release(study.run)
     return study.run.name
 
 
 def throttle(study: Listed, factor: float) -> str:
     """Let so many times the tasks run at the same time. Raises SecateurError for a study that has no jobs."""
-    from engine.runner.executors import slurm
+    from engine.runner.executors import steering
 
-    return f"{study.run.name}: at most {slurm.throttle_by(study.run, factor)} at the same time"
+    most = counted(steering.throttle_by(study.run, factor), "task")
+    return f"{study.run.name} (at most {most})"
 
 
 def replay(study: Listed) -> str:

@@ -202,6 +202,10 @@ def _restore(run: _Run) -> None:
         assert isinstance(event, ev.EpochFinished)
         run.epochs.append(event)
         run.context.send(event)
+    if run.context.leads:
+        done = f"{len(run.epochs)} of {run.params.epochs} epochs" if run.epochs else "its first epoch"
+        also = " and part of the next" if run.part and run.epochs else ""
+        run.context.notice("info", f"The training goes on from what was kept of it: {done}{also}")
 
 
 def _one_epoch(run: _Run, epoch: int) -> None:

@@ -122,7 +122,7 @@ def waiting_alone(node: Node, send: Send) -> lock.Waiting:
 
     def waiting(seconds: float, processes: tuple[int, ...]) -> None:
         others = ", ".join(map(str, processes))
-        text = f"waiting {seconds:.0f} s for the machine to be ours alone (process {others})"
+        text = f"waiting{_so_long(seconds)} for the machine to be ours alone (process {others})"
         send(ev.StepProgress(key=node.key, done=0.0, text=text))
 
     return rarely(waiting)
@@ -133,10 +133,14 @@ def waiting_for_latency(node: Node, send: Send) -> lock.Waiting:
 
     def waiting(seconds: float, processes: tuple[int, ...]) -> None:
         who = f" (process {', '.join(map(str, processes))})" if processes else ""
-        text = f"waiting {seconds:.0f} s for a latency measurement{who}"
+        text = f"waiting{_so_long(seconds)} for a latency measurement{who}"
         send(ev.StepProgress(key=node.key, done=0.0, text=text))
 
     return rarely(waiting)
+
+
+def _so_long(seconds: float) -> str:
+    return f" {seconds:.0f} s" if seconds >= 1 else ""
 
 
 def rarely(report: lock.Waiting) -> lock.Waiting:

@@ -24,8 +24,9 @@ SERVER_KILLED = Retry(
 )
 WORKER_KILLED = Retry(
     1,
-    "A worker was killed (SIGKILL), and no limit of memory is known to be why: its job is started once more, "
-    "from what it had kept",
+    "A worker was killed (SIGKILL), and no limit of memory is known to be why: its job is started once more. "
+    "Finished steps stay; a training goes on from the epoch that was kept last, or begins anew where it was too "
+    "short to keep one",
 )
 
 

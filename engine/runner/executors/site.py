@@ -166,6 +166,16 @@ def _larger(one: str, two: str) -> str:
     return next((text for text in (one, two) if not text.isdecimal()), "") or max(one, two, key=int)
 
 
+def nodes_of(partition: dict[str, str]) -> str:
+    """A partition's nodes in words; processors like ``32+`` where nodes differ.
+
+    >>> nodes_of({"nodes": "1", "cpus": "2"}), nodes_of({"nodes": "4", "cpus": "32+"})
+    ('1 node of 2 processors', '4 nodes of 32+ processors')
+    """
+    nodes, cpus = partition["nodes"], partition["cpus"]
+    return f"{nodes} node{'s' * (nodes != '1')} of {cpus} processor{'s' * (cpus != '1')}"
+
+
 def _daily(name: str, *command: str, fresh: bool = False) -> str:
     """The answer of one of Slurm's programs, at most a day old, or `fresh`; empty where there is none."""
     try:

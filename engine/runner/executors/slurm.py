@@ -18,7 +18,7 @@ from engine import sources
 from engine.errors import SecateurError, UsageError
 from engine.machine import environment, package
 from engine.presets.spec import Spec
-from engine.runner.executors import choose, nodes, request, site
+from engine.runner.executors import choose, nodes, request, site, steering
 from engine.runner.progress import Progress
 from engine.runner.rounds import Rounds, Written
 from engine.slurm import commands, queue, script
@@ -37,8 +37,6 @@ TASK = "from engine.runner.task import main; main()"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
 ROOM_BYTES = 64 << 20
 """What has to be free in the workspace: a small study takes about so much."""
-THROTTLE = "throttle"
-"""Where the last number that was set for a study is noted."""
 FEWER = ("MaxSubmit", "MaxArraySize", "Invalid job array", "QOSMaxSubmitJob", "AssocMaxSubmitJob", "JobSize")
 """What Slurm says of an array with more tasks than it takes."""
 
@@ -85,7 +83,7 @@ def send_round(run: RunDir, plan: Plan, number: int, store: Store, sender: Stage
     before = Tasks.read(run)
     assert before is not None
     asked = before.asked
-    if (now := _throttled(run)) is not None:
+    if (now := steering.throttled(run)) is not None:
         asked = asked.model_copy(update={"parallel": now or None})
     skip = settled(plan, store, lambda key: run.failure(key).exists())
     stages = deal_round(plan, asked, skip, site.largest_array(), number)
@@ -160,8 +158,8 @@ def start(
 ) -> None:
     """Write the folder's part and send every stage; the study is queued then.
 
-    `here` means nothing: a study keeps to the kind of node that it began on. Raises UsageError, and removes a study
-    that has never run, where Slurm does not take it.
+    `here` means nothing: a study keeps to the kind of node that it began on. One that is done and whole stays so.
+    Raises UsageError where Slurm does not take it: a study that has never run is removed, another stands as before.
     """
     status = run.read_status()
     if status.state in ("running", "queued") and status.submitted:
@@ -173,9 +171,13 @@ def start(
     first()
     new = _is_new(run)
     _check_room(run, new=new)
-    spec = run.spec()
-    submission = prepare(run, spec, run.store())
+    spec, store = run.spec(), run.store()
+    if status.state == "done" and _is_whole(run, spec, store):
+        tell(f"every result of {run.name} is there: nothing is sent")
+        return
+    submission = prepare(run, spec, store)
     notes = request.notes(submission.tasks.asked)
+    put_back = _as_it_was(run)
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
         shutil.rmtree(run.path / "failures", ignore_errors=True)
@@ -190,7 +192,7 @@ def start(
         resumed=submission.tasks.submission > 1,
         replay_of=run.asked().get("replay_of"),
     )
-    emit(run, [begun, *(ev.Notice(level="warning", text=text) for text in notes)])
+    told = emit(run, [begun, *(ev.Notice(level="warning", text=text) for text in notes)])
     claims.bury(run.store().claims_root, [f"{job}_" for job in run.jobs()])
     queued = replace(
         status,
@@ -199,6 +201,8 @@ def start(
         host="",
         submitted=time.time(),
         updated=time.time(),
+        jobs_before=len(run.jobs()),
+        at_work=0,
         error=None,
         why="",
     )
@@ -209,9 +213,33 @@ def start(
         if new:
             shutil.rmtree(run.path, ignore_errors=True)
         else:
-            emit(run, [ev.StudyFinished(state="failed", error=error.as_dict())])
-            Progress(run).refresh(at_once=True)
+            told.unlink()
+            put_back()
         raise UsageError.of(error) from error
+    queue.forget()
+
+
+def _is_whole(run: RunDir, spec: Spec, store: Store) -> bool:
+    """Whether nothing is left to compute; of a search its own last task decides that."""
+    before = Tasks.read(run)
+    agreed = basis.latest(run, before.submission) if before else None
+    if agreed is None or spec.space is not None:
+        return False
+    return all(store.get(key) is not None for key in _plan(run, spec, agreed).nodes)
+
+
+def _as_it_was(run: RunDir) -> Callable[[], None]:
+    """What makes the study stand again as it does now, where Slurm takes none of what is about to be written."""
+    files = {file: file.read_text() for file in (run.status, run.tasks) if file.exists()}
+    stopped = run.stop.exists()
+
+    def put_back() -> None:
+        for file, text in files.items():
+            write_atomic(file, text)
+        if stopped:
+            run.stop.touch()
+
+    return put_back
 
 
 def _is_new(run: RunDir) -> bool:
@@ -231,8 +259,8 @@ def _check_room(run: RunDir, *, new: bool) -> None:
 
 def write(run: RunDir, submission: Submission) -> None:
     """Put the deal and the scripts into the study's folder, and one that sends them all by hand."""
-    with explained(run.slurm):
-        run.slurm.mkdir(exist_ok=True)
+    with explained(run.unbegun):
+        run.unbegun.mkdir(parents=True, exist_ok=True)
     submission.tasks.write(run)
     for stage, text in zip(submission.tasks.stages, submission.scripts, strict=True):
         write_atomic(_file(run, stage), text)
@@ -299,14 +327,16 @@ def _send_stage(run: RunDir, tasks: Tasks, stage: Stage, flags: list[str]) -> tu
         write_atomic(_file(run, stage), _script(run, tasks, stage))
 
 
-def emit(run: RunDir, events: Sequence[ev.Event]) -> None:
-    """Write events of this process, into a file of its own."""
+def emit(run: RunDir, events: Sequence[ev.Event]) -> Path:
+    """Write events of this process, into a file of its own; which."""
     with explained(run.task_events):
         run.task_events.mkdir(exist_ok=True)
-    log = EventLog(run.task_events / f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl")
+    file = run.task_events / f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl"
+    log = EventLog(file)
     for event in events:
         log.append(event)
     log.close()
+    return file
 
 
 def cancel(run: RunDir) -> None:
@@ -316,7 +346,8 @@ def cancel(run: RunDir) -> None:
     # Told first: whatever Slurm says of jobs that have left it, the study is over.
     emit(run, [ev.StudyFinished(state="cancelled")])
     Progress(run).refresh(at_once=True)
-    _cancelled(open_jobs(run))
+    _cancelled(steering.open_jobs(run))
+    queue.forget()
 
 
 def _cancelled(jobs: Sequence[str]) -> None:
@@ -330,60 +361,3 @@ def _cancelled(jobs: Sequence[str]) -> None:
             raise
         left = dict.fromkeys(row.job for row in snapshot.rows if row.job in jobs and (row.waits or row.runs))
         commands.cancel(list(left))
-
-
-def open_jobs(run: RunDir) -> list[str]:
-    """The numbers of the study's jobs that may still wait or run: those it noted, and those that carry its comment."""
-    jobs = run.jobs()
-    rows = queue.look().of(jobs, str(run.path))
-    tasks = Tasks.read(run)
-    latest = jobs[-len(tasks.stages) :] if tasks and tasks.stages else ()
-    return list(dict.fromkeys([*latest, *(row.job for row in rows if row.waits or row.runs)]))
-
-
-def hold(run: RunDir) -> None:
-    """Keep what waits from starting."""
-    _each(run, lambda job: commands.control("hold", job))
-
-
-def release(run: RunDir) -> None:
-    """Let what was held start."""
-    _each(run, lambda job: commands.control("release", job))
-
-
-def throttle(run: RunDir, tasks: int) -> None:
-    """Let so many tasks of each stage run at the same time, from now on; 0: as many as there are nodes for."""
-    _each(run, lambda job: commands.control("update", f"JobId={job}", f"ArrayTaskThrottle={tasks}"))
-    write_atomic(run.slurm / THROTTLE, f"{tasks}\n")
-
-
-def _throttled(run: RunDir) -> int | None:
-    """The number of tasks at a time that was set last; 0: any, None: none was set."""
-    try:
-        return int((run.slurm / THROTTLE).read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def throttle_by(run: RunDir, factor: float) -> int:
-    """Let so many times the tasks of each stage run at the same time that may now, or do; how many these are."""
-    tasks = Tasks.read(run)
-    now = _throttled(run)
-    if now is None:
-        now = tasks.asked.parallel or 0 if tasks else 0
-    rows = queue.look().of(run.jobs(), str(run.path))
-    wanted = max(1, round(factor * (now or queue.standing(rows).running or 1)))
-    throttle(run, wanted)
-    return wanted
-
-
-def _each(run: RunDir, do: Callable[[str], None]) -> None:
-    """For every job of the study that is still there; SecateurError if it worked for none."""
-    jobs, refused = open_jobs(run), []
-    for job in jobs:
-        try:
-            do(job)
-        except SecateurError as error:
-            refused.append(error)
-    if len(refused) == len(jobs):
-        raise refused[-1] if refused else UsageError(f"Study {run.name} has no jobs in the queue")

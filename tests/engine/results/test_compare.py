@@ -20,6 +20,13 @@ def side(folder: Path, name: str, trial: str, preset: str = PRESET) -> compare.S
     return compare.side(run, load(run.path), trial)
 
 
+def test_studies_of_one_name_are_told_apart_by_their_workspaces(tmp_path: Path) -> None:
+    a, b = (side(tmp_path / folder, "a", "0") for folder in ("here", "there"))
+    found = compare.compare(a, b)
+    assert (found.a.name, found.b.name) == ("here/w: a-1:0", "there/w: a-1:0")
+    assert compare.compare(a, a).a.name == "a-1:0"
+
+
 def test_trials_of_two_studies(tmp_path: Path) -> None:
     found = compare.compare(side(tmp_path, "a", "pick"), side(tmp_path, "b", "0", OTHER))
     assert found.a.name == "a-1:3" and found.b.name == "b-1:0"

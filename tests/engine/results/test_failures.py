@@ -73,7 +73,7 @@ def test_a_study_that_fails_before_its_plan_speaks_of_no_trials() -> None:
 
 def test_a_lost_study_says_when_it_was_heard_of_why_and_how_it_goes_on() -> None:
     state = replace(
-        study(({"x": 1}, None)), status="lost", heard=1_700_000_000.0, why_lost="The disk is full"
+        study(({"x": 1}, None)), status="lost", heard=1_700_000_000.0, lost={"title": "The disk is full"}
     )
     text = "\n".join(failures.lines(state))
     assert f"last heard of {failures.moment(1_700_000_000.0)}" in text

@@ -69,7 +69,7 @@ def test_where_nothing_breaks_the_sweep_goes_on(tmp_path: Path) -> None:
 
 def test_a_training_that_still_rises_and_steps_that_were_not_tried(tmp_path: Path) -> None:
     _, longer, eight = found(tmp_path)
-    assert longer.title == "Train finetune for 4 epochs" and "still gained" in longer.why
+    assert longer.title == "Give finetune 4 epochs" and "still gained" in longer.why
     assert [step.kind for step in spec.parse(eight.preset, "a").steps][-1] == "quantize.static"
     assert len(spec.parse(eight.preset, "a").trials) == 1
 

@@ -93,3 +93,18 @@ def test_on_a_terminal_a_trial_is_told_once_and_so_is_what_every_trial_says() ->
     assert lines[1] == ("info: All channels stay in fc",) and lines[3] == ()
     assert all(line.startswith("trial 0 ") for line in lines[2]) and len(lines[2]) == 1
     assert lines[4][0] == "trial 1: x 1"
+
+
+def test_epochs_that_a_worker_takes_up_are_told_once() -> None:
+    from engine.cli.follow import described
+    from engine.testing.events import planned, replayed, started
+
+    first, second = (
+        ev.EpochFinished(
+            key="t", epoch=n, epochs=2, loss=1.0, validation_loss=1.0, learning_rate=0.1, seconds=1.0
+        )
+        for n in (1, 2)
+    )
+    state, said = replayed(started(), planned([{}])), set[str]()
+    told = [described(event, state, said) for event in (first, first, second)]
+    assert [len(lines) for lines in told] == [1, 0, 1]

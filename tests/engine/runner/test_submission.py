@@ -1,6 +1,5 @@
 """What a submission sends, where Slurm's programs are stand-ins that note what they are asked."""
 
-import os
 import re
 import resource
 import subprocess
@@ -19,20 +18,13 @@ from engine.runner import launch
 from engine.runner.executors import slurm
 from engine.slurm import queue
 from engine.store.objects import Store
+from engine.studies import basis
 from engine.studies import events as ev
 from engine.studies.plan import data_id, make
-from engine.studies.rundir import RunDir
+from engine.studies.state import Reader
 from engine.studies.tasks import Stage, Tasks
+from tests.engine.runner.stand_ins import PRESET, answering, standing_in, study
 
-PRESET = """\
-threads: 1
-device: cpu
-model: {name: resnet8, arguments: {width: 4}}
-data: {name: digits, limit: 100}
-steps: [train, {prune.weights: {sparsity: 0.5}}]
-sweep: {prune.weights.sparsity: [SPARSITIES]}
-executor: {slurm: {}}
-"""
 SEARCH = """\
 threads: 1
 device: cpu
@@ -46,37 +38,12 @@ search:
     - prune.weights: {sparsity: 0.1..0.9}
 executor: {slurm: {}}
 """
-SBATCH = """\
-#!/bin/sh
-file=$(eval echo \\${$#})
-last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$file")
-echo "$(basename "$file") $last $*" >> CALLS
-[ "$last" -ge MOST ] && { echo "sbatch: error: REASON" >&2; exit 1; }
-wc -l < CALLS
-"""
 
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A line for every call of sbatch and scancel; no array may have more than 10 tasks."""
-    file = tmp_path / "calls"
-    file.touch()
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (programs / "scancel").write_text(f'#!/bin/sh\necho "scancel $*" >> {file}\n')
-    (programs / "squeue").write_text("#!/bin/sh\n")
-    answering(tmp_path)
-    return file
-
-
-def answering(folder: Path, reason: str = "QOSMaxSubmitJobPerUserLimit", most: int = 10) -> None:
-    text = SBATCH.replace("CALLS", str(folder / "calls")).replace("MOST", str(most)).replace("REASON", reason)
-    (folder / "bin" / "sbatch").write_text(text)
-    for program in (folder / "bin").iterdir():
-        program.chmod(0o755)
+    return standing_in(tmp_path, monkeypatch)
 
 
 @contextmanager
@@ -88,11 +55,6 @@ def room(most: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def study(folder: Path, trials: int, more: str = "") -> RunDir:
-    values = ", ".join(f"{number / (trials + 1):.6f}" for number in range(trials))
-    return launch.create(spec.parse(PRESET.replace("SPARSITIES", values) + more, "p"), folder / "w")
 
 
 def test_each_stage_is_one_call_that_waits_for_the_one_before(calls: Path, tmp_path: Path) -> None:
@@ -198,10 +160,42 @@ def test_a_study_that_an_engine_began_stays_where_slurm_does_not_take_it(calls: 
     with room(1 << 20), pytest.raises(UsageError, match="limit was met"):
         launch.start(run, overrides=["executor.slurm={}"])
     answering(tmp_path, "Invalid account or account/partition combination specified", most=0)
-    with pytest.raises(UsageError):
-        launch.start(run)
+    with pytest.raises(UsageError, match="does not take"):
+        launch.start(run, overrides=["executor.slurm={}"])
     assert ev.to_line(begun) in run.events.read_bytes()
-    assert run.stored_status().state == "failed"
+    assert run.stored_status().state == "cancelled"
+
+
+def test_what_slurm_refuses_leaves_a_study_as_it_was(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 2)
+    launch.start(run)
+    launch.cancel(run)
+    reader = Reader(run)
+    cancelled = replace(reader.catch_up())
+    before = [file.read_text() for file in (run.preset, run.kept_settings, run.status, run.tasks)]
+    answering(tmp_path, "invalid partition specified: nope", most=0)
+    with pytest.raises(UsageError, match="does not take"):
+        launch.start(run, overrides=["executor.slurm.partition=nope"])
+    assert [file.read_text() for file in (run.preset, run.kept_settings, run.status, run.tasks)] == before
+    assert run.stop.exists()
+    assert reader.catch_up() == cancelled == Reader(run).catch_up()
+
+
+def test_a_study_that_is_done_and_whole_is_not_sent_again(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 2)
+    launch.start(run)
+    spec_, store = run.spec(), run.store()
+    agreed = basis.Basis(here("cpu", 1, 1), "n1", {data_id(t): "0" * 64 for t in spec_.trials})
+    basis.fix(run, 1, agreed)
+    plan = make(spec_, agreed.fingerprints, agreed.machine)
+    run.write_status(replace(run.stored_status(), state="done"))
+    before, told = calls.read_text(), list[str]()
+    for node in plan.nodes.values():
+        with store.writing(node.key) as folder:
+            store.commit(node.key, folder, kind="step", material={}, measures={}, observations={})
+    launch.start(run, tell=told.append)
+    assert (calls.read_text(), run.read_status().state) == (before, "done")
+    assert told == [f"every result of {run.name} is there: nothing is sent"]
 
 
 def test_nodes_that_failed_under_a_study_are_left_out_as_long_as_they_are_not_well(
@@ -249,6 +243,7 @@ def test_a_study_is_cancelled_though_slurm_has_forgotten_its_jobs(calls: Path, t
     run = study(tmp_path, 1)
     launch.start(run)
     (tmp_path / "bin" / "scancel").write_text("#!/bin/sh\necho Invalid job id >&2\nexit 1\n")
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\n")
     launch.cancel(run)
     assert run.read_status().state == "cancelled"
 
@@ -259,23 +254,10 @@ def test_what_was_submitted_by_hand_is_not_submitted_again(calls: Path, tmp_path
     assert "not submitted yet" in run.read_status().queue
     subprocess.run(["bash", run.slurm / "submit.sh"], check=True, capture_output=True)
     squeue = tmp_path / "bin" / "squeue"
-    squeue.write_text(f"#!/bin/sh\necho '1|RUNNING|N/A|0:01|5:00|n1|None|{run.path}'\n")
+    squeue.write_text(f"#!/bin/sh\necho '1|RUNNING|N/A|0:01|5:00|n1|9|None|{run.path}'\n")
     queue.forget()
     with pytest.raises(UsageError, match="is running already"):
         launch.start(run)
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can make what belongs to another")
-def test_a_colleague_s_study_is_not_judged_by_our_queue(calls: Path, tmp_path: Path) -> None:
-    run = study(tmp_path, 1)
-    launch.start(run)
-    run.write_status(replace(run.stored_status(), submitted=1.0, updated=1.0))
-    os.utime(run.noted_jobs, (1.0, 1.0))
-    queue.forget()
-    assert run.read_status().state == "lost"
-    os.chown(run.status, 60002, -1)
-    assert run.read_status().state == "queued"
-    assert "60002" in run.read_status().queue
 
 
 def test_what_failed_and_what_needs_it_is_not_sent_again_within_a_study(tmp_path: Path) -> None:

@@ -10,14 +10,26 @@ import pytest
 
 from engine.slurm import queue
 from engine.slurm.queue import Snapshot, look, parse, standing
+from engine.slurm.reasons import words
 
 ANSWER = """\
-17_[3-99%20]|PENDING|N/A|0:00|5:00||JobArrayTaskLimit|/w/studies/a-1
-17_2|RUNNING|2026-01-01T10:00:00|2:10|5:00|n1|None|/w/studies/a-1
-18_[0-9]|PENDING|2026-01-01T12:00:00|0:00|5:00||Dependency|/w/studies/a-1
-19|COMPLETED|2026-01-01T10:00:00|2:10|5:00|n1|None|(null)
-20|PENDING|2026-01-01T11:00:00|0:00|5:00||Priority|/w/a|b
+17_[3-99%20]|PENDING|N/A|0:00|5:00||9|JobArrayTaskLimit|/w/studies/a-1
+17_2|RUNNING|2026-01-01T10:00:00|2:10|5:00|n1|9|None|/w/studies/a-1
+18_[0-9]|PENDING|2026-01-01T12:00:00|0:00|5:00||9|Dependency|/w/studies/a-1
+19|COMPLETED|2026-01-01T10:00:00|2:10|5:00|n1|9|None|(null)
+20|PENDING|2026-01-01T11:00:00|0:00|5:00||9|Priority|/w/a|b
 """
+
+REASONS = """
+AssocGrpCpuLimit AssocGrpMemLimit AssociationJobLimit AssocMaxJobsLimit AssocMaxCpuPerJobLimit
+AssociationResourceLimit AssociationTimeLimit BadConstraints BeginTime Cleaning Dependency DependencyNeverSatisfied
+FrontEndDown InactiveLimit InvalidAccount InvalidQOS JobArrayTaskLimit JobHeldAdmin JobHeldUser JobHoldMaxRequeue
+JobLaunchFailure Licenses MaxCpuPerAccount MaxMemPerLimit NodeDown NonZeroExitCode None PartitionConfig PartitionDown
+PartitionInactive PartitionNodeLimit PartitionTimeLimit Priority Prolog QOSGrpNodeLimit QOSJobLimit
+QOSMaxWallDurationPerJobLimit QOSMaxJobsPerUserLimit QOSMaxMemoryPerNode QOSMinGRES QOSResourceLimit QOSTimeLimit
+QOSUsageThreshold ReqNodeNotAvail Reservation Resources SystemFailure TimeLimit WaitingForScheduling
+"""
+"""Those of `squeue`'s page, for each pattern of names some."""
 
 
 @pytest.fixture
@@ -100,3 +112,18 @@ def test_where_nothing_can_be_kept_it_is_a_problem_and_no_error(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert "Not a directory" in look().problem
     queue.forget()
+
+
+def test_every_reason_of_slurm_s_page_is_told_in_words() -> None:
+    for name in REASONS.split():
+        told = words(name)
+        assert " " in told and not told.startswith(("reason ", name)), told
+    assert words("SomethingNew") == "reason SomethingNew"
+    assert words("(ReqNodeNotAvail, UnavailableNodes:n1)") == words("ReqNodeNotAvail")
+
+
+def test_what_was_let_go_is_not_held_whatever_reason_stands_there_still() -> None:
+    row = "7|PENDING|N/A|0:00|5:00||{}|JobHeldAdmin|(null)"
+    held, released = (standing(list(parse(row.format(priority)))).text for priority in (0, 42))
+    assert held == "1 task waits: held by the administrators"
+    assert released == "1 task waits: let go, and in the queue again"

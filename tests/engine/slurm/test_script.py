@@ -102,7 +102,7 @@ def test_a_line_of_setup_that_fails_ends_the_task_with_its_words_and_what_fails_
     file = tmp_path / "s.sh"
     stage = script.Stage("s-1", tmp_path, "trials1", 1, exclusive=False)
     file.write_text(script.text(asked, stage, ["echo", "it", "began"], {}))
-    (tmp_path / script.UNBEGUN).mkdir(parents=True) if hasattr(script, "UNBEGUN") else None
+    (tmp_path / script.UNBEGUN).mkdir(parents=True)
     done = subprocess.run(["bash", file], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, "it began" in done.stdout) == (code, code == 0)
     if code and setup[-1] != "exit 3":

@@ -94,6 +94,9 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
     assert [e.epoch for e in epochs] == [1, 2, 3, 4], "a curve drawn from the events is whole"
     first = [e for e in told if isinstance(e, ev.EpochFinished)]
     assert epochs[:2] == first, "the first two are told again, not computed again"
+    assert not any(isinstance(e, ev.Notice) and "goes on" in e.text for e in told)
+    (said,) = [e.text for e in events if isinstance(e, ev.Notice) and "goes on" in e.text]
+    assert said.endswith("2 of 4 epochs")
     assert same(bits(again), undisturbed)
 
 
