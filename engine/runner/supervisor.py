@@ -137,10 +137,8 @@ class Supervisor:
             self.emit(ev.Notice(level=level, text=text))
         on = pinned.machine(self.spec.settings, self.kept)
         self.parallel, fewer = pinned.parallel(self.spec.settings, self.kept, on)
-        if fewer:
-            self.emit(ev.Notice(level="info", text=fewer))
-        if crowded := pinned.crowded(self.spec.settings, on, self.parallel):
-            self.emit(ev.Notice(level="warning", text=crowded))
+        if told := fewer or pinned.crowded(self.spec.settings, on, self.parallel):
+            self.emit(ev.Notice(level="info", text=told))
         different = pinned.differences(self.kept, on, self.spec) if self.kept else []
         if different:
             if not self.here:

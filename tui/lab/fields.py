@@ -314,7 +314,7 @@ def choice(field: Field, option: str) -> Typed:
     if row.type == SWITCH:
         if option == "on":
             return Fixed({})
-        return Fixed(None) if field.settled else Default()
+        return Fixed(None) if field.address.path in SETTLED_BY_SITES else Default()
     if row.type == "yes/no":
         return Fixed(option == "true")
     place = field.options.index(option) - (1 if row.optional else 0)

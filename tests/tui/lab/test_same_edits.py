@@ -13,7 +13,7 @@ from engine.presets.addresses import path_of
 from engine.presets.steps import Unknown, normalise
 from engine.presets.yaml.tree import Mapping, load, to_yaml
 from tui.lab.document import Document, enter
-from tui.lab.fields import SECTIONS, SWITCH, Field, fields_of
+from tui.lab.fields import SECTIONS, SWITCH, Field, choice, fields_of
 from tui.lab.text import SINGLE, Default, Fixed, Swept, Typed, read, text_of
 
 EDITS = 40
@@ -75,7 +75,11 @@ def an_edit(field: Field, path: str, dice: random.Random) -> tuple[Typed, str]:
     if row.type == SWITCH:
         on = dice.random() < 0.5
         # The form starts a plot from what is swept; `--set plot={}` asks for an empty one.
-        return (Fixed({}), f"{path}={{}}") if on and path != "plot" else (Default(), f"{path}=null")
+        return (
+            (choice(field, "on"), f"{path}={{}}")
+            if on and path != "plot"
+            else (choice(field, "off"), f"{path}=null")
+        )
     if row.optional and row.default is None and dice.random() < 0.2:
         return Default(), f"{path}=null"
     if field.sweepable and row.type in SINGLE and not row.listable and dice.random() < 0.4:
