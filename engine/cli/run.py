@@ -242,8 +242,13 @@ def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
     return _follow(args, run)
 
 
+ONWARD = {"watch": "follows it", "show": "has what there is"}
+"""What a command does for a study that was just started."""
+
+
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
     from engine.cli import follow, study_text
+    from engine.studies.status import OPEN
 
     if args.detach:
         if args.json:
@@ -252,7 +257,8 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
             status = run.read_status()
             how = f"is {status.state}" + (f" ({status.queue})" if status.queue else "")
             now = "runs in the background" if status.state == "running" else how
-            say(f"{run.name} {now}: `secateur watch {run.name}` follows it")
+            onward = "watch" if status.state in OPEN else "show"
+            say(f"{run.name} {now}: `secateur {onward} {run.name}` {ONWARD[onward]}")
         return 0
     state = follow.follow(run)
     if isinstance(state, int):

@@ -27,7 +27,9 @@ def lines(state: StudyState) -> list[str]:
     again = sum(task.restart > 0 for task in state.tasks.values())
     requeued = f", {again} of them started again" if again else ""
     hosts = ", ".join(dict.fromkeys(task.host for task in ended))
-    out = [f"Slurm: {len(ended)} runs of tasks{requeued} on {hosts}; {'; '.join(parts)}"]
+    out = [
+        f"Slurm: {counted(len(ended), 'run of a task', 'runs of tasks')}{requeued} on {hosts}; {'; '.join(parts)}"
+    ]
     if better and state.status == "done":
         out.append(f"a better request: {' '.join(f'--set executor.slurm.{option}' for option in better)}")
     return out

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.errors import sentences
 from engine.slurm import queue
 from engine.store import owners
 from engine.store.files import last_said, read_json
@@ -161,9 +162,12 @@ def _words(run: Folder, tasks: Sequence[str]) -> Iterator[str]:
     for task in tasks:
         pattern = task if "_" in task else f"{task}_*"
         events = sorted(run.task_events.glob(f"{pattern}.*.jsonl"), reverse=True)
-        if told := next(filter(None, map(_gave_up, events)), ""):
-            yield told
-        for log in sorted(run.slurm.glob(f"*-{pattern}.log"), reverse=True):
+        told = next(filter(None, map(_gave_up, events)), "")
+        logs = sorted(run.slurm.glob(f"*-{pattern}.log"), reverse=True)
+        if told:
+            yield sentences(told, f"Its log: {logs[0]}" if logs else "")
+            continue
+        for log in logs:
             said = last_said(log, f"|{HEADER}")
             yield f"The last line of {log}: {said}" if said else f"{log} says nothing"
 

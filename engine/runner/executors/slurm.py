@@ -55,12 +55,7 @@ def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     asked = request.checked(spec.settings)
     number = before.submission + 1 if before else 1
     agreed = basis.latest(run, number)
-    plan = _plan(run, spec, agreed)
-    written: Written = {}
-    if spec.space is not None and agreed is not None:
-        written = Reader(run).catch_up().proposed
-        code = sources.read(run.code) or sources_of(spec, Path.cwd())
-        plan = Rounds.of(run, spec, agreed.machine, code).whole(plan, written)
+    plan, written = _plan_so_far(run, spec, agreed)
     skip = settled(plan, store) if store is not None and agreed is not None else set()
     if spec.space is not None:
         stages = deal_round(plan, asked, skip, site.largest_array(), len(written))
@@ -107,6 +102,16 @@ def send_rest(run: RunDir, sender: Stage) -> None:
         return
     write(run, _submission(run, dealt))
     _send(run, dealt, known)
+
+
+def _plan_so_far(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> tuple[Plan, Written]:
+    """The plan, of a search with its rounds so far, and these."""
+    plan = _plan(run, spec, agreed)
+    if spec.space is None or agreed is None:
+        return plan, {}
+    written = Reader(run).catch_up().proposed
+    code = sources.read(run.code) or sources_of(spec, Path.cwd())
+    return Rounds.of(run, spec, agreed.machine, code).whole(plan, written), written
 
 
 def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:
@@ -168,11 +173,13 @@ def start(
             status.queue,
             f"`secateur watch {run.name}` follows it.",
         )
+    asked_before = run.preset.read_text()
     first()
     new = _is_new(run)
     _check_room(run, new=new)
     spec, store = run.spec(), run.store()
-    if status.state == "done" and _is_whole(run, spec, store):
+    same = run.preset.read_text() == asked_before  # a search may have got a larger budget
+    if status.state == "done" and (same or spec.space is None) and _is_whole(run, spec, store):
         tell(f"every result of {run.name} is there: nothing is sent")
         return
     submission = prepare(run, spec, store)
@@ -220,12 +227,12 @@ def start(
 
 
 def _is_whole(run: RunDir, spec: Spec, store: Store) -> bool:
-    """Whether nothing is left to compute; of a search its own last task decides that."""
+    """Whether nothing is left to compute of a study that is done, with the request that it was done with."""
     before = Tasks.read(run)
     agreed = basis.latest(run, before.submission) if before else None
-    if agreed is None or spec.space is not None:
+    if agreed is None:
         return False
-    return all(store.get(key) is not None for key in _plan(run, spec, agreed).nodes)
+    return all(store.get(key) is not None for key in _plan_so_far(run, spec, agreed)[0].nodes)
 
 
 def _as_it_was(run: RunDir) -> Callable[[], None]:

@@ -107,9 +107,12 @@ def test_what_a_task_told_last_is_why_a_study_was_lost(calls: Path, tmp_path: Pa
     (run.task_events / f"{job}_0.0.jsonl").write_bytes(ev.to_line(begun) + ev.to_line(full))
     squeue = tmp_path / "bin" / "squeue"
     squeue.write_text(f"#!/bin/sh\necho '{job}_0|FAILED|N/A|0:01|2:00|n1|9|None|{run.path}'\n")
+    log = run.slurm / f"{run.name}.trials0-{job}_0.log"
+    log.touch()
     queue.forget()
     lost = run.read_status().lost
-    assert lost == {"title": f"Task {job}_0 failed on n1", "detail": full.text, "remedy": ""}
+    detail = f"{full.text}. Its log: {log}"
+    assert lost == {"title": f"Task {job}_0 failed on n1", "detail": detail, "remedy": ""}
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make what belongs to another")

@@ -1,5 +1,6 @@
 """All places are about the current study: none points at another one, or goes on showing what was read of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,14 @@ async def test_an_empty_log_shows_none_of_another_study_or_file(tmp_path: Path) 
         await pilot.press("5", "7")
         text = await shows(pilot, "beta-1 (running)  engine log", "Nothing yet.")
         assert "engine: started" not in text
+
+
+async def test_a_study_that_waits_trains_nothing(tmp_path: Path) -> None:
+    run = fabricate.Study(tmp_path, "alpha").start().run
+    run.events.write_bytes(b"")
+    run.write_status(replace(run.stored_status(), state="queued", waits="for its turn"))
+    app = Lab(None, tmp_path, "run")
+    app.session.show("alpha-1")
+    async with app.run_test(size=(120, 40)) as pilot:
+        text = await shows(pilot, "alpha-1", "the study waits for its turn")
+        assert "first epoch" not in text
