@@ -134,7 +134,7 @@ def crowded(settings: Settings, now: Machine, at_a_time: int) -> str:
         return ""
     return (
         f"Its trials compute with {threads} threads at a time, and {_processors(now.cpus)} usable here: they "
-        "take turns, beside everybody else's programs (executor.local.parallel, threads, distributed.processes)"
+        "take turns, beside everybody else's programs; `parallel` and `threads` decide how many there are"
     )
 
 
