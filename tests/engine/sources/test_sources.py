@@ -12,6 +12,7 @@ import pytest
 from engine.errors import SecateurError, UsageError
 from engine.sources import Sources, collect, read
 from engine.sources.kept import texts_in
+from tests import HOME
 
 PATH = list(sys.path)
 """Where modules were looked for when no test had run yet."""
@@ -21,10 +22,16 @@ PATH = list(sys.path)
 def _fresh_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules are found as in a process that has just begun, whatever tests before these left in this one."""
     monkeypatch.setattr(sys, "meta_path", [BuiltinImporter, FrozenImporter, PathFinder])
-    scratch = Path(tempfile.gettempdir())
-    own = [folder for folder in PATH if Path(folder).is_absolute() and scratch not in Path(folder).parents]
-    monkeypatch.setattr(sys, "path", own)
+    monkeypatch.setattr(
+        sys, "path", [folder for folder in PATH if Path(folder).is_absolute() and not _scratch(folder)]
+    )
     monkeypatch.setattr(sys, "path_importer_cache", {})
+
+
+def _scratch(folder: str) -> bool:
+    """Whether it is a temporary folder; a checkout or an environment may lie among those as well."""
+    parents = Path(folder).parents
+    return Path(tempfile.gettempdir()) in parents and HOME not in parents and Path(sys.prefix) not in parents
 
 
 def write(folder: Path, **files: str) -> Path:

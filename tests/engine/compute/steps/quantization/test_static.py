@@ -130,6 +130,9 @@ def test_an_int8_file_refuses_to_train(static: QuantizedNetwork) -> None:
 def test_a_network_that_diverged_is_refused_in_a_sentence(network: nn.Module) -> None:
     broken = copy.deepcopy(network)
     broken.get_parameter("conv2.weight").data[0] = float("nan")
+    with pytest.raises(SecateurError, match="conv2: NaN or infinity"):
+        apply(STATIC, broken, context_for())
+    broken.get_parameter("conv2.weight").data[0] = 3e38  # a number, and what is computed with it is none
     with pytest.raises(SecateurError, match="no range"):
         apply(STATIC, broken, context_for())
 
