@@ -61,3 +61,8 @@ class Spec:
     trials: tuple[Trial, ...]
     quick: "Spec | None" = field(default=None, compare=False)
     space: Space | None = None
+
+    @property
+    def says_where(self) -> bool:
+        """Whether the preset says itself where it runs, whatever a site has settled for those that do not."""
+        return bool(self.document.get("executor"))

@@ -188,7 +188,7 @@ def with_default_executor(spec: Spec) -> Spec:
     """The preset as it is run here, and its quick version: by Slurm where it does not say where, and the site or the
     user has settled that. Raises UsageError where what they have settled can't be read."""
     quick = with_default_executor(spec.quick) if spec.quick is not None else None
-    if spec.document.get("executor") or site.by_default() is None:
+    if spec.says_where or site.by_default() is None:
         return replace(spec, quick=quick)
     document = {**spec.document, "executor": {"slurm": {}}}
     return replace(parse(to_yaml(document), spec.name, stored=True), quick=quick)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.errors import UsageError
 from engine.params.slurm import Slurm
+from engine.slurm import UNBEGUN
 
 OUTPUT = "%x-%A_%a.log"
 """What the tasks print, in the study's `slurm` folder."""
@@ -18,9 +19,6 @@ GUARD = (
 )
 """Ends the task at a line of `setup` that fails, with its words. Not `set -e`: what fails within functions, as of
 `module`, and within files that a line reads is theirs; only what the line as a whole comes to counts."""
-UNBEGUN = "slurm/unbegun"
-"""Where in the study's folder a script marks that its task never began: exit code and host, in a file named by the
-task."""
 PORTABLE = ("PYTHONPATH", "SECATEUR_HOME", "SECATEUR_DATA", "SECATEUR_LOCKS", "XDG_CACHE_HOME")
 """Variables of ours that a task must have as the one who submitted it, where they are set."""
 

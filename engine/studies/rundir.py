@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import UsageError
 from engine.machine.process import process_identity
+from engine.slurm import UNBEGUN
 from engine.store import owners
 from engine.store.files import CLASSES, LAYERS, explained, last_said, read_json, write_atomic, write_json
 from engine.store.objects import Store
@@ -108,7 +109,7 @@ class RunDir:
     @property
     def unbegun(self) -> Path:
         """Of a study on a cluster: marks of tasks whose batch scripts ended before the task began."""
-        return self.slurm / "unbegun"
+        return self.path / UNBEGUN
 
     def failure(self, key: str) -> Path:
         """Of a study on a cluster: the mark of a step that failed, so that no other task tries it as well."""

@@ -46,8 +46,10 @@ def _executor(spec: "Spec", place: Place) -> list[Entry]:
     where = "Slurm" + (f", by {place.by}" if place.by else "") if slurm else "this machine"
     own = "slurm." if slurm else "local."
     entries = [entry for entry in _section(spec, "executor")[1] if entry[0].startswith(own)]
-    said = bool(spec.document.get("executor"))
-    return [("where", where, "set" if said else "default"), *(_settled(entry, place) for entry in entries)]
+    return [
+        ("where", where, "set" if spec.says_where else "default"),
+        *(_settled(entry, place) for entry in entries),
+    ]
 
 
 def _settled(entry: Entry, place: Place) -> Entry:

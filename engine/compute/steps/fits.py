@@ -1,16 +1,13 @@
 """Whether a network has what a step works on, before anything is trained: each step asks as it does when it runs."""
 
-import copy
-
 import torch
 from torch import nn
 
 from engine.compute.context import Context
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import prunable_layers
-from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Group
-from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.compute.steps.channels.narrower import shrinkable
 from engine.compute.steps.channels.step import check_channels
 from engine.compute.steps.clustering.filters import merging
 from engine.compute.steps.clustering.kernels import worth_it
@@ -70,7 +67,5 @@ class Fits:
     def prepared(self, skip: tuple[str, ...]) -> Prepared:
         """Raises SecateurError where no channel can be taken out, or `skip` names no layer."""
         if skip not in self._groups:
-            prepared = copy.deepcopy(self._model)
-            prepare_for_channels(prepared)
-            self._groups[skip] = prepared, channel_graph(prepared, skip).groups
+            self._groups[skip] = shrinkable(self._model, skip)
         return self._groups[skip]

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import UsageError
 from engine.params.slurm import Slurm
-from engine.slurm import script
+from engine.slurm import UNBEGUN, script
 
 STAGE = script.Stage("s-1", Path("/w/studies/s-1"), "trials1", 7, exclusive=False)
 OURS = {"job-name", "comment", "array", "output", "open-mode"}
@@ -102,7 +102,7 @@ def test_a_line_of_setup_that_fails_ends_the_task_with_its_words_and_what_fails_
     file = tmp_path / "s.sh"
     stage = script.Stage("s-1", tmp_path, "trials1", 1, exclusive=False)
     file.write_text(script.text(asked, stage, ["echo", "it", "began"], {}))
-    (tmp_path / script.UNBEGUN).mkdir(parents=True)
+    (tmp_path / UNBEGUN).mkdir(parents=True)
     done = subprocess.run(["bash", file], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, "it began" in done.stdout) == (code, code == 0)
     if code and setup[-1] != "exit 3":
