@@ -26,6 +26,8 @@ if [ ! -f "$stamp" ]; then
     free_mb=$(df -Pk "$parent" | awk 'NR == 2 { print int($4 / 1024) }')
     [ "$free_mb" -ge "$need_mb" ] ||
         fail "$parent has $free_mb MB free and about $need_mb MB are needed; choose another place: make lab VENV=/path/with/room"
+    # Over one that was begun with another Python, venv would leave that.
+    [ ! -f "$venv/pyvenv.cfg" ] || rm -f "$venv/bin/python" "$venv/bin/python3" "$venv"/bin/python3.*
     "$python" -m venv "$venv" >/dev/null 2>&1 ||
         fail "$python can't make a virtual environment in $venv (on Debian and Ubuntu install the package python3-venv; or choose another place with VENV=)"
 fi
@@ -46,8 +48,10 @@ if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --
     -c constraints.txt -e ".[$extras]" >"$log" 2>&1; then
     if grep -qiE 'no space left|quota exceeded' "$log"; then
         fail "the disk or quota was full while installing into $venv; make room or choose another place: make lab VENV=/path/with/room"
-    elif grep -qiE 'connection|network is unreachable|name resolution|timed out|proxy|no matching distribution|resolutionimpossible' "$log"; then
+    elif grep -qiE 'connection|network is unreachable|name resolution|timed out|proxy|no matching distribution' "$log"; then
         fail "the packages could not be had: no package index could be reached, or it lacks the versions in constraints.txt; run this once where there is internet (a login node), or point pip at a mirror (see $log)"
+    elif grep -qi resolutionimpossible "$log"; then
+        fail "the versions in constraints.txt can't be had together for $("$venv/bin/python" --version): the package index lacks one of them for it; name another Python (make lab PYTHON=/path/to/python3.12), or point pip at a mirror (see $log)"
     fi
     fail "installing failed: $(grep -iE '^ *error' "$log" | tail -n 1) (see $log)"
 fi
