@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace, print_json, say
+from engine.cli.common import add_json, add_study, add_workspace, print_json, say
 
 if TYPE_CHECKING:
     from engine.studies.rundir import RunDir
@@ -17,7 +17,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         ("throttle", "let so many of a study's tasks run at the same time", _throttle),
     ):
         command = subparsers.add_parser(name, help=f"{text} (Slurm)", description=_LONG[name])
-        command.add_argument("study", help="a name from `secateur list`, or `latest`")
+        add_study(command)
         if name == "throttle":
             command.add_argument("tasks", type=int, metavar="N", help="tasks of a stage; 0: no limit")
         add_workspace(command)

@@ -18,6 +18,15 @@ WIDEST = 120
 """Columns beyond which a table is no easier to read."""
 
 
+def add_study(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """The study, or several, by name."""
+    parser.add_argument(
+        "study",
+        nargs="+" if several else None,
+        help=f"{'names' if several else 'a name'} from `secateur list`, or `latest`: the one begun or resumed last",
+    )
+
+
 def add_workspace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workspace",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_json, add_within, add_workspace, print_json, say, tell
+from engine.cli.common import add_json, add_study, add_within, add_workspace, print_json, say, tell
 from engine.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         epilog="formats:\n" + "\n".join(f"  {name:<12} {about}" for name, about in FORMATS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("study", help="a name from `secateur list`, or `latest`")
+    add_study(parser)
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
     parser.add_argument(
         "--trial",

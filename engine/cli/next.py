@@ -2,7 +2,7 @@
 
 import argparse
 
-from engine.cli.common import add_json, add_within, add_workspace, print_as_it_is, print_json, say
+from engine.cli.common import add_json, add_study, add_within, add_workspace, print_as_it_is, print_json, say
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -13,7 +13,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "curve to sweep more finely, a training that was still getting better, steps that were not tried. With a "
         "number: that one's preset, to keep (`secateur next latest 1 > my.yaml`) or run (`| secateur run -`).",
     )
-    parser.add_argument("study", help="a name from `secateur list`, or `latest`")
+    add_study(parser)
     parser.add_argument(
         "number", nargs="?", type=int, metavar="N", help="print the preset of the N-th, from 1"
     )

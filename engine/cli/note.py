@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from engine.cli.common import add_json, add_workspace, print_json, say
+from engine.cli.common import add_json, add_study, add_workspace, print_json, say
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -13,7 +13,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         description="Without a text and tags: show what is written about a study. The note and its tags stand in "
         "`secateur list`, which finds studies by them, in the lab and in reports.",
     )
-    note.add_argument("study", help="a name from `secateur list`, or `latest`")
+    add_study(note)
     note.add_argument("text", nargs="?", help="the note, in place of the one before; `-` reads it from stdin")
     note.add_argument("--tag", action="append", default=[], metavar="TAG", help="tag it; may be repeated")
     note.add_argument(

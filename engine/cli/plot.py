@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_json, add_workspace, print_json, say, say_picture, tell
+from engine.cli.common import add_json, add_study, add_workspace, print_json, say, say_picture, tell
 
 if TYPE_CHECKING:
     from engine.params.preset import Plot
@@ -24,7 +24,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "Trials that differ in their seed alone are drawn as mean ± standard deviation. --x rate draws what a "
         "sensitivity step found, a line for each layer (STEP.rate where there are several such steps).",
     )
-    plot.add_argument("study", nargs="+", help="names from `secateur list`, or `latest`")
+    add_study(plot, several=True)
     plot.add_argument("--x", metavar="NAME", help="what to draw along (default: as in the preset)")
     plot.add_argument(
         "--y", metavar="NAME", help="what to draw (default: as in the preset, else accuracy or mAP)"

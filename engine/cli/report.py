@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from engine.cli.common import add_json, add_within, add_workspace, print_json, say
+from engine.cli.common import add_json, add_study, add_within, add_workspace, print_json, say
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -14,7 +14,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "tables, the pick's layers, the note and tags, what to mind, the preset, the environment. An HTML file fetches "
         "nothing and runs no script.",
     )
-    parser.add_argument("study", nargs="+", help="names from `secateur list`, or `latest`")
+    add_study(parser, several=True)
     parser.add_argument("out", metavar="OUT", type=Path, help="the file: OUT.html, or OUT.md for Markdown")
     add_within(parser)
     add_workspace(parser)

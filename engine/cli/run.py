@@ -5,7 +5,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_overrides, add_workspace, print_as_it_is, print_json, say, tell
+from engine.cli.common import (
+    add_json,
+    add_overrides,
+    add_study,
+    add_workspace,
+    print_as_it_is,
+    print_json,
+    say,
+    tell,
+)
 from engine.cli.declared import STDIN
 from engine.errors import (
     EXIT_DIFFERENT,
@@ -70,7 +79,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         ("replay", "run a study again without reusing anything and compare bit for bit", _replay),
     ):
         command = subparsers.add_parser(name, help=text, description=_LONG[name])
-        command.add_argument("study", help="a name from `secateur list`, or `latest`")
+        add_study(command)
         if name == "resume":
             command.add_argument(
                 "--remeasure",

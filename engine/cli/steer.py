@@ -2,7 +2,7 @@
 
 import argparse
 
-from engine.cli.common import add_json, add_workspace, print_json, say
+from engine.cli.common import add_json, add_study, add_workspace, print_json, say
 
 WORDS = {True: "pinned", False: "forbidden"}
 
@@ -14,7 +14,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         description="From its next round on every new candidate of a search has a pinned technique, and none has a "
         "forbidden one. What was tried stays in its tables. Without options: show what is wished for.",
     )
-    steer.add_argument("study", help="a name from `secateur list`, or `latest`")
+    add_study(steer)
     for name, text in (
         ("pin", "a step of search.over that has to run"),
         ("forbid", "one that must not"),

@@ -4,7 +4,17 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_within, add_workspace, columns, print_json, say, say_text, tell
+from engine.cli.common import (
+    add_json,
+    add_study,
+    add_within,
+    add_workspace,
+    columns,
+    print_json,
+    say,
+    say_text,
+    tell,
+)
 
 if TYPE_CHECKING:
     from engine.studies.status import Status
@@ -14,7 +24,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     listing = subparsers.add_parser(
         "list",
         help="the studies of a workspace",
-        description="Every study, newest first; with words, those that have them all in a column, their note or tags.",
+        description="Every study, the one begun or resumed last first; with words, those that have them all in a "
+        "column, their note or tags.",
     )
     listing.add_argument(
         "word", nargs="*", help="what a study has to have, such as failed, resnet20 or #paper"
@@ -25,7 +36,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="one study's results",
         description="A study's table and chart; --trial N: one trial's steps, measures and layers.",
     )
-    show.add_argument("study", help="a name from `secateur list`, or `latest`")
+    add_study(show)
     show.add_argument("--trial", type=int, metavar="N", help="show one trial in full")
     add_within(show)
     show.set_defaults(run=_show)
@@ -34,7 +45,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="stop a running study",
         description="Ask a study's engine to stop. Finished steps stay in the store: `secateur resume` goes on.",
     )
-    cancel.add_argument("study", help="a name from `secateur list`, or `latest`")
+    add_study(cancel)
     cancel.set_defaults(run=_cancel)
     for command in (listing, show, cancel):
         add_workspace(command)

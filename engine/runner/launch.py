@@ -133,6 +133,7 @@ def start(
     before: dict[Path, str] = {}
 
     def first() -> None:
+        run.make_latest()
         (turns.wait if after else turns.forget)(run)
         if asked is not None:
             before.update({file: file.read_text() for file in (run.preset, run.kept_settings)})
@@ -225,6 +226,7 @@ def begin_now(run: RunDir) -> None:
             "",
             f"`secateur resume {run.name}` starts one that does not run.",
         )
+    run.make_latest()
     turns.begin(run)
 
 

@@ -1,6 +1,5 @@
 """What people write about a study: a note and tags, in its folder beside what the engine wrote."""
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -87,10 +86,7 @@ def typed(line: str) -> Notes:
 def write(run: RunDir, notes: Notes) -> None:
     """Keep what is written about a study. Raises SecateurError where its folder can't be written."""
     with explained(run.notes):
-        before = run.path.stat()
         if notes:
             write_json(run.notes, {"note": notes.text, "tags": list(notes.tags)})
         else:
             run.notes.unlink(missing_ok=True)
-        # `latest` is the study whose folder was written last, and that is not what a note should decide.
-        os.utime(run.path, ns=(before.st_atime_ns, before.st_mtime_ns))

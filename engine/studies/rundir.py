@@ -39,6 +39,8 @@ class RunDir:
         self.name = path.name
         self.preset = path / "preset.yaml"
         self.request = path / "study.json"
+        """What was asked for beside the preset. Its time of change is when the study was begun or resumed last: nothing
+        else writes it, while engines and tasks write all others at times of their own."""
         self.kept_settings = path / "settings.json"
         self.machine = path / "machine.json"
         self.code = path / "code.json"
@@ -63,6 +65,11 @@ class RunDir:
     def of(cls, workspace: Path, name: str) -> Self:
         """The folder of the workspace's study called `name`, which need not exist."""
         return cls(studies_folder(workspace) / name)
+
+    def make_latest(self) -> None:
+        """Have this be the study that somebody began or resumed last, see `studies`."""
+        with explained(self.request):
+            self.request.touch()
 
     def beside(self, name: str) -> "RunDir":
         """The folder of another study of the same workspace."""
@@ -229,16 +236,22 @@ def bin_folder(workspace: Path) -> Path:
 
 
 def studies(workspace: Path) -> list[RunDir]:
-    """Every study folder of a workspace, newest first."""
+    """Every study folder of a workspace, the one that was begun or resumed last first."""
     folder = studies_folder(workspace)
     try:
         with os.scandir(folder) as entries:
-            folders = [
-                (e.stat().st_mtime, e.name) for e in entries if e.is_dir() and not e.name.startswith(".")
-            ]
+            runs = [RunDir(folder / e.name) for e in entries if e.is_dir() and not e.name.startswith(".")]
     except OSError:
         return []
-    return [RunDir(folder / name) for _, name in sorted(folders, reverse=True)]
+    return sorted(runs, key=lambda run: (_begun(run), run.name), reverse=True)
+
+
+def _begun(run: RunDir) -> float:
+    """When the study was begun or resumed last, in seconds since 1970; 0 where that can't be known."""
+    try:
+        return run.request.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def find(workspace: Path, name: str) -> RunDir:

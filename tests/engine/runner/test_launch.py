@@ -3,16 +3,18 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, UsageError
 from engine.presets.spec import parse
 from engine.runner import launch
 from engine.store.objects import Store
 from engine.studies import events as ev
+from engine.studies import rundir
 from engine.studies.lease import Held, claim
 from engine.studies.rundir import RunDir
 
@@ -38,6 +40,22 @@ def noisy(run: RunDir) -> Store:
     with store.writing(LATENCY) as folder:
         store.commit(LATENCY, folder, kind="latency", material={}, measures={}, observations=found)
     return store
+
+
+def test_what_somebody_resumes_is_the_latest_and_what_is_refused_is_not(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(run: RunDir, *, first: Callable[[], None], **_: object) -> None:
+        first()
+
+    monkeypatch.setattr(launch, "_start_engine", start)
+    other = launch.create(parse(PRESET, "q"), run.workspace)
+    os.utime(run.request, (1, 1))
+    with pytest.raises(UsageError):
+        launch.begin_now(run)
+    assert rundir.find(run.workspace, "latest").name == other.name
+    launch.start(run, after=True)
+    assert rundir.find(run.workspace, "latest").name == run.name
 
 
 def test_nothing_is_measured_again_where_the_study_can_not_go_on(run: RunDir) -> None:

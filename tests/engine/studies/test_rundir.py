@@ -102,6 +102,19 @@ def test_another_process_with_the_same_number_is_not_the_engine(tmp_path: Path) 
     assert run.read_status().state == "lost"
 
 
+def test_the_latest_study_is_the_one_begun_or_resumed_last(tmp_path: Path) -> None:
+    first, second = (create(tmp_path, name, "about: x\n", {}) for name in ("b", "a"))
+    for run, when in ((first, 10), (second, 20)):
+        os.utime(run.request, (when, when))
+    first.write_status(Status("running"))  # as engines and tasks do, and people who write a note
+    first.slurm.mkdir()
+    assert find(tmp_path, "latest").name == "a-1"
+    first.make_latest()
+    assert [run.name for run in studies(tmp_path)] == ["b-1", "a-1"]
+    second.request.unlink()
+    assert [run.name for run in studies(tmp_path)] == ["b-1", "a-1"], "one without it is listed, as the last"
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": 1, "x": 2', "{}"])
 def test_a_half_written_status_is_unreadable_not_an_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "status.json").write_text(content)
