@@ -72,7 +72,10 @@ class Supervisor:
         It follows at once where a step has ended. Of results that were in the store, whoever tells them has it follow.
         """
         self.log.append(event)
+        waited = self.state.waits
         self.state.apply(event)
+        if self.state.waits != waited:
+            self.heartbeat.waits(self.state.waits)
         match event:
             case ev.StepFinished():
                 self.finished.add(event.key)
@@ -271,7 +274,16 @@ class Supervisor:
     def _request(self, job: Job, cpus: list[int] | None) -> JobRequest:
         assert self.plan is not None
         workspace, code = str(self.run.workspace), str(self.run.code)
-        return request(job, self.plan, workspace, self.store, cpus, code, parallel=self.parallel)
+        return request(
+            job,
+            self.plan,
+            workspace,
+            self.store,
+            cpus,
+            code,
+            parallel=self.parallel,
+            study=self.run.name,
+        )
 
     def work_off(self, executor: Executor, jobs: Sequence[Job]) -> None:
         """Hand out these jobs until each is done, has failed, or waits for what has. Raises Stop when asked to."""

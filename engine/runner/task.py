@@ -256,7 +256,8 @@ class Task:
             1,
             machine,
             lambda job, cpus: staging.onto(
-                request(job, plan, workspace, self.store, cpus, str(self.run.code)), copies
+                request(job, plan, workspace, self.store, cpus, str(self.run.code), study=self.run.name),
+                copies,
             ),
             preload=preload(self.spec, plan),
         )

@@ -44,6 +44,8 @@ class JobRequest:
     """What CUDA_VISIBLE_DEVICES is to be, for each process that trains together; empty: left as it is."""
     weights: dict[str, str] = field(default_factory=dict)
     """The SHA-256 of each file that networks are read from, as it was when their keys were made."""
+    study: str = ""
+    """The name of the study that it is done for, for others that wait for it."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -81,6 +83,7 @@ def request(
     code: str = "",
     *,
     parallel: int = 1,
+    study: str = "",
 ) -> JobRequest:
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
@@ -104,6 +107,7 @@ def request(
         None if _beyond_trial(job, trial.settings) else cpus,
         code,
         weights=planned.weights,
+        study=study,
     )
 
 
