@@ -76,16 +76,13 @@ class Supervisor:
         self.state.apply(event)
         if self.state.waits != waited:
             self.heartbeat.waits(self.state.waits)
-        match event:
-            case ev.StepFinished():
-                self.finished.add(event.key)
-                if not event.reused:
-                    self.heartbeat.note(self.state)
-            case ev.StepFailed():
-                self.broken.add(event.key)
+        if isinstance(event, ev.StepFailed):
+            self.broken.add(event.key)
+            self.heartbeat.note(self.state)
+        elif isinstance(event, ev.StepFinished):
+            self.finished.add(event.key)
+            if not event.reused:
                 self.heartbeat.note(self.state)
-            case _:
-                pass
 
     def work(self) -> None:
         """Run the study to its end; every outcome but a bug of ours, and a lost lease, is an event."""
@@ -273,17 +270,7 @@ class Supervisor:
 
     def _request(self, job: Job, cpus: list[int] | None) -> JobRequest:
         assert self.plan is not None
-        workspace, code = str(self.run.workspace), str(self.run.code)
-        return request(
-            job,
-            self.plan,
-            workspace,
-            self.store,
-            cpus,
-            code,
-            parallel=self.parallel,
-            study=self.run.name,
-        )
+        return request(job, self.plan, self.run, self.store, cpus, parallel=self.parallel)
 
     def work_off(self, executor: Executor, jobs: Sequence[Job]) -> None:
         """Hand out these jobs until each is done, has failed, or waits for what has. Raises Stop when asked to."""
