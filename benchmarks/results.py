@@ -25,8 +25,8 @@ def write(name: str, rows: Sequence[Mapping[str, Any]], *, title: str, **about: 
 
     The results' page (`tools.results`) has them under `title`, as a table whose heads are the rows' keys.
     """
-    FOLDER.mkdir(exist_ok=True)
     file = FOLDER / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     content = {"command": command(), "environment": environment(), "title": title, **about, "rows": rows}
     partial.write_text(json.dumps(content, indent=1) + "\n", "utf-8")

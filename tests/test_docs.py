@@ -3,7 +3,7 @@
 import pytest
 
 from tests import HOME
-from tools import docs
+from tools import docs, results
 
 PAGE = HOME / "README.md"
 MARKERS = "\n".join(f"<!-- begin:{name} -->\n<!-- end:{name} -->" for name in docs.BLOCKS)
@@ -64,3 +64,9 @@ def test_presets_shown_are_valid() -> None:
 
 def test_pages_name_themselves_in_what_is_wrong_with_them() -> None:
     assert next(docs.command_problems("`secateur prune`", "docs/start.md")).startswith("docs/start.md:1: ")
+
+
+def test_what_a_preset_gave_says_so_once_the_preset_has_changed() -> None:
+    text = "steps: [{train: {epochs: 2}}]\n"
+    assert results.preset_digest(text) == results.preset_digest(f"# why\n{text}")
+    assert results.preset_digest(text) != results.preset_digest(text.replace("2", "3"))

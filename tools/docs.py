@@ -103,10 +103,11 @@ def exit_codes() -> str:
 
 
 def shipped() -> str:
-    lines = ["| preset | trials | with `--quick` | about |", "|---|---|---|---|"]
+    lines = ["| preset | trials | with `--quick` | time | about |", "|---|---|---|---|---|"]
     for preset in presets.shipped():
-        counts = " | ".join(count or "–" for count in trials(preset.path))
-        lines.append(f"| `{preset.name}` | {counts} | {_cell(preset.about)} |")
+        counts = [count or "–" for count in trials(preset.path)]
+        cells = [f"`{preset.name}`", *counts, results.preset_time(preset.name) or "–", _cell(preset.about)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -151,6 +152,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "exit-codes": exit_codes,
     "presets": shipped,
+    "preset-results": results.presets,
     "keys": markdown.markdown,
     "floors": floors,
     "recipes": recipes,

@@ -1,11 +1,19 @@
-"""The results page: a table for each file that a benchmark left in `benchmarks/results/`."""
+"""The results page: a table for each file that a benchmark left in `benchmarks/results/`; and what presets gave."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from engine.presets.shipped import FOLDER as PRESETS
+from engine.text.numbers import duration
+from engine.text.phrases import counted
+
 HOME = Path(__file__).resolve().parent.parent
 FOLDER = HOME / "benchmarks" / "results"
+PRESET_CURVES = HOME / "docs" / "img" / "presets"
 
 
 def page() -> str:
@@ -13,6 +21,40 @@ def page() -> str:
     return "\n\n".join(
         _section(json.loads(path.read_text("utf-8"))) for path in sorted(FOLDER.glob("*.json"))
     )
+
+
+def presets() -> str:
+    """What presets gave that were run to the end at their full size: verdict, curve, table, time and machine."""
+    kept = sorted((FOLDER / "presets").glob("*.json"))
+    return "\n\n".join(_preset(json.loads(path.read_text("utf-8"))) for path in kept)
+
+
+def preset_time(name: str) -> str:
+    """What all steps of a preset at its full size took on the machine that its result tells; "" without one."""
+    file = FOLDER / "presets" / f"{name}.json"
+    return duration(json.loads(file.read_text("utf-8"))["seconds"]) if file.exists() else ""
+
+
+def preset_digest(text: str) -> str:
+    """What tells a preset from others, whatever its comments and layout are."""
+    return hashlib.sha256(json.dumps(yaml.safe_load(text), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _preset(result: dict[str, Any]) -> str:
+    name = result["title"]
+    lines = [f"## `{name}`", "", result["about"], ""]
+    lines += [f"**{_cell(result['verdict'])}**", ""] if result["verdict"] else []
+    if (PRESET_CURVES / f"{name}.svg").exists():
+        lines += [f"![{result['about']}](../img/presets/{name}.svg)", ""]
+    lines += [*_table(result["rows"]), ""]
+    lines += [f"{_cell(line)}  " for line in result["mind"]]
+    file = PRESETS / f"{name}.yaml"
+    if not file.exists() or preset_digest(file.read_text("utf-8")) != result["preset"]:
+        lines.append("The preset has changed since.  ")
+    lines.append(
+        f"{duration(result['seconds'])} of steps at {counted(result['threads'], 'thread')} · {_machine(result)}"
+    )
+    return "\n".join(lines)
 
 
 def headline() -> str:
@@ -83,15 +125,17 @@ def _rows(name: str) -> list[dict[str, Any]]:
 
 
 def _section(result: dict[str, Any]) -> str:
-    rows = result["rows"]
-    heads = list(dict.fromkeys(name for row in rows for name in row))
     lines = [f"## {result['title']}", ""]
     if result.get("about"):
         lines += [result["about"], ""]
-    lines += [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    lines += [f"| {' | '.join(_cell(row.get(name)) for name in heads)} |" for row in rows]
-    lines += ["", f"`{result['command']}`  ", _machine(result)]
+    lines += [*_table(result["rows"]), "", f"`{result['command']}`  ", _machine(result)]
     return "\n".join(lines)
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    heads = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    return [*lines, *(f"| {' | '.join(_cell(row.get(name)) for name in heads)} |" for row in rows)]
 
 
 def _cell(value: Any) -> str:
@@ -105,7 +149,7 @@ def _cell(value: Any) -> str:
             return f"{value:.4g}"
         case [float() as mean, float() as deviation]:
             return f"{_cell(mean)} ± {_cell(deviation)}"
-        case str() if value.startswith("-"):
+        case str() if value.startswith("--"):  # an option, of which typesetting would make a dash
             return f"`{value}`"
         case str() | int():
             return str(value).replace("|", "\\|")

@@ -1,0 +1,105 @@
+"""Presets that come with secateur, run to the end at their full size: what each gives, and how long it takes.
+
+    python -m benchmarks.presets NAME ... [--folder .benchmarks/presets]
+    python -m benchmarks.presets --kept      compute nothing: what the studies in --folder have come to
+
+Runs them one after the other as a user does, as studies of one workspace: what presets have in common is computed once,
+and one that was interrupted goes on where it was. Of each that is done the table of its trials is written to
+benchmarks/results/presets/NAME.json, with what its steps took, those from the store included, and its curve to
+docs/img/presets/NAME.svg; docs/reference/presets.md shows both. Run it on an otherwise idle machine where a preset
+measures latency: rows that others disturbed are marked.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from engine.charts.trials import default_plot
+from engine.presets.shipped import shipped
+from engine.reports.remarks import closing, reused_lines
+from engine.reports.table import of_trials
+from engine.results import pick
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState, load
+from engine.text.visible import visible
+from tools.results import PRESET_CURVES, preset_digest
+
+COLUMNS = 11
+"""Of a table, the first ones: those that a reader compares."""
+
+
+def ran(name: str, workspace: Path) -> bool:
+    """Run the preset, or go on with its study; whether it came to its end."""
+    command = ["-m", "engine.cli.main", "run", name, "--name", name, "--workspace", str(workspace)]
+    return subprocess.run([sys.executable, *command], check=False).returncode == 0
+
+
+def result(run: RunDir) -> Path | None:
+    """Write what a study has come to, and its curve; None while it is not done."""
+    state = load(run.path)
+    if state.status != "done":
+        return None
+    settings = run.settings()
+    picked = pick.pick(state, pick.rule(settings))
+    verdict = pick.verdict(picked) if picked else ""
+    elsewhere = {verdict, *reused_lines(state)}
+    grid = of_trials(state, picked)
+    if default_plot(state, settings.plot) is not None:
+        curve = PRESET_CURVES / f"{run.name}.svg"
+        curve.parent.mkdir(parents=True, exist_ok=True)
+        command = [
+            "-m",
+            "engine.cli.main",
+            "plot",
+            run.name,
+            "--workspace",
+            str(run.workspace),
+            "--svg",
+            str(curve),
+        ]
+        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+    return results.write(
+        f"presets/{run.name}",
+        [dict(list(zip(grid.headers, row, strict=True))[:COLUMNS]) for row in grid.rows],
+        title=run.name,
+        about=settings.trials[0].about,
+        verdict=verdict.removeprefix(f"{pick.MARK} "),
+        mind=[visible(line) for line in closing(state, picked) if line not in elsewhere],
+        threads=settings.trials[0].threads,
+        seconds=seconds(state),
+        preset=preset_digest(run.preset.read_text("utf-8")),
+    )
+
+
+def seconds(state: StudyState) -> float:
+    """What all steps of a study took, one after the other; those from the store what they took when they were made."""
+    return sum(step.seconds or 0.0 for step in state.steps.values())
+
+
+def main() -> int:
+    """Run what is named; exit code 1 where one did not come to its end."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = [preset.name for preset in shipped()]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
+    parser.add_argument("--folder", type=Path, default=Path(".benchmarks/presets"), help="the workspace")
+    parser.add_argument("--kept", action="store_true", help="compute nothing")
+    args = parser.parse_args()
+    if unknown := [name for name in args.names if name not in known]:
+        parser.error(f"{', '.join(unknown)}: not among {', '.join(known)}")
+    workspace: Path = args.folder.absolute()
+    good = True
+    for name in args.names or known:
+        run = RunDir.of(workspace, name)
+        done: Any = (args.kept or ran(name, workspace)) and run.path.is_dir() and result(run)
+        good &= bool(done) or args.kept
+        print(f"{name}: {done or 'not done'}", flush=True)
+    return int(not good)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
