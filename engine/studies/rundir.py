@@ -254,6 +254,16 @@ def _begun(run: RunDir) -> float:
         return 0.0
 
 
+def named(text: str) -> tuple[str, str]:
+    """Study and trial of `STUDY:TRIAL`; an empty trial where a study is named alone.
+
+    >>> named("quickstart-1:3"), named("quickstart-1")
+    (('quickstart-1', '3'), ('quickstart-1', ''))
+    """
+    study, colon, trial = text.rpartition(":")
+    return (study, trial) if colon and os.sep not in trial else (text, "")
+
+
 def find(workspace: Path, name: str) -> RunDir:
     """The study called `name` (or `latest`); UsageError with the nearest names if there is none."""
     all_studies = studies(workspace)
@@ -276,6 +286,9 @@ def find(workspace: Path, name: str) -> RunDir:
             f"{path} has no {run.preset.name}.",
             "Remove that folder; what it had computed is in the store: run the preset again.",
         )
+    study, trial = named(name)
+    if trial and (study == "latest" or is_file(RunDir.of(workspace, study).preset)):
+        raise UsageError(f"{name} is a trial", "What is meant here is a study.", f"Name it alone: {study}.")
     import difflib
 
     near = difflib.get_close_matches(name, [s.name for s in all_studies], 3)
