@@ -19,7 +19,7 @@ from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
 from engine.studies import lease, lives
 from engine.studies.status import Status, doubt, plausible
-from engine.text.phrases import counted
+from engine.text.phrases import counted, nearest
 
 if TYPE_CHECKING:
     from engine.presets.spec import Spec
@@ -289,16 +289,18 @@ def find(workspace: Path, name: str) -> RunDir:
     study, trial = named(name)
     if trial and (study == "latest" or is_file(RunDir.of(workspace, study).preset)):
         raise UsageError(f"{name} is a trial", "What is meant here is a study.", f"Name it alone: {study}.")
-    import difflib
-
-    near = difflib.get_close_matches(name, [s.name for s in all_studies], 3)
+    meant = nearest(_unnumbered(name), [_unnumbered(run.name) for run in all_studies])
+    near = nearest(name, [run.name for run in all_studies if _unnumbered(run.name) == meant])
     raise UsageError(
         f"No study {name[:NAME_SHOWN]} in {workspace}",
-        f"Did you mean {' or '.join(near)}?"
-        if near
-        else f"It holds {counted(len(all_studies), 'study', 'studies')}.",
+        f"Did you mean {near}?" if near else f"It holds {counted(len(all_studies), 'study', 'studies')}.",
         "`secateur list` shows them; --workspace or SECATEUR_HOME names another workspace.",
     )
+
+
+def _unnumbered(name: str) -> str:
+    """A study's name without its number, which likens it to all others of that number."""
+    return re.sub(r"-\d+$", "", name)
 
 
 def stem(name: str) -> str:

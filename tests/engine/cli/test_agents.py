@@ -87,7 +87,7 @@ def test_words_are_made_of_values_as_they_are_declared() -> None:
     )
     assert line == ["plot", "--by=x", "--log", "--csv=f", "--", "a", "b"]
     for values in (
-        {"study": "a", "trial": 3},
+        {"study": "a", "trial": True},
         {"study": "a", "strange": 1},
         {},
         {"study": "a", "json": "yes"},
