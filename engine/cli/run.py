@@ -152,6 +152,8 @@ def carry_out(args: argparse.Namespace, read: "Spec") -> int:
 
     _refuse_background(args)
     read = launch.with_default_executor(read)
+    if passed_over := launch.passed_over(read):
+        tell(f"{read.name} {passed_over}")
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
         scripts = launch.batch_scripts(read, folder)

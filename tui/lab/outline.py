@@ -115,7 +115,7 @@ def section_value(root: Mapping, section: str, settled: str = "") -> str:
             if _is_set(root, "executor.slurm"):
                 return f"Slurm, partition {_written(root, 'executor.slurm.partition', 'by default')}"
             parallel = _written(root, "executor.local.parallel", "1")
-            return f"this machine, {parallel} at a time"
+            return f"this machine,{' not Slurm;' if settled else ''} {parallel} at a time"
         case "search":
             return _search_value(root)
         case _:
