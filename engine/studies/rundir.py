@@ -167,7 +167,7 @@ class RunDir:
         alive, seen = self._alive(status)
         if not alive:
             return replace(status, state="lost", lost={"title": why_lost(self, status)})
-        if status.state == "queued" and status.waits:
+        if status.waits:
             status = replace(status, queue=f"waits {status.waits}")
         return replace(status, doubt=doubt(status, seen)) if seen is not None else status
 
