@@ -98,8 +98,8 @@ def _plot(args: argparse.Namespace) -> int:
         raise UsageError(error.title, "\n".join([error.detail, *happened]), error.remedy) from error
     if not any(line.points for line in figure.series):
         of_layers = args.x and sensitivity.is_rate(together.x, states)
-        nothing = sensitivity.without_tables(states, together.x) if of_layers else None
-        if nothing := nothing or failures.without_values(states):
+        tableless = sensitivity.without_tables(states, together.x) if of_layers else None
+        if nothing := tableless or failures.without_values(states):
             raise nothing
     if args.front:
         figure = pareto.zoomed(figure)
