@@ -148,11 +148,12 @@ def carry_out(args: argparse.Namespace, read: "Spec") -> int:
     """Run a preset that was read, as the arguments of `run` say."""
     from engine.machine import signals
     from engine.runner import launch, names
+    from engine.runner.executors import choose
     from engine.store.workspace import workspace
 
     _refuse_background(args)
     read = launch.with_default_executor(read)
-    if passed_over := launch.passed_over(read):
+    if passed_over := choose.passed_over(read):
         tell(f"{read.name} {passed_over}")
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:

@@ -195,19 +195,6 @@ def with_default_executor(spec: Spec) -> Spec:
     return replace(parse(to_yaml(document), spec.name, stored=True), quick=quick)
 
 
-def passed_over(spec: Spec) -> str:
-    """What to tell of a preset that says it runs here, where site or user have others run by Slurm; empty elsewhere."""
-    if not spec.says_where or spec.settings.executor.slurm is not None:
-        return ""
-    try:
-        file = site.by_default()
-    except UsageError:  # of no concern to what runs here
-        return ""
-    return (
-        f"runs here, as the preset's executor says: by {site.shown(file)} others run by Slurm" if file else ""
-    )
-
-
 def batch_scripts(spec: Spec, workspace: Path) -> str:
     """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm.
 
