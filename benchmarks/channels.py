@@ -34,7 +34,7 @@ from engine.compute.context import validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
-from engine.params import Distill, Finetune, PruneChannels
+from engine.params import PruneChannels
 from engine.params.channels import NoLearning
 from engine.params.pruning import OneShot
 from engine.text.phrases import counted
@@ -147,17 +147,15 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
     model = trained.baseline(args, data, seed) if arm == "baseline" else pruned(args, data, arm, target, seed)
     untrained = validate(model, trained.context(data, seed, 1)).accuracy
     epochs = args.finetune - (spent(step_of(args, target)) if arm in OURS else 0)
-    step: Finetune | Distill = trained.finetune(args, epochs=epochs)
+    step = trained.finetune(args, epochs=epochs)
     context = trained.context(data, seed, 2)
     if arm in TAUGHT:
-        given = step.model_dump(exclude={"id", "enabled", "execution"}) | trained.settings(args.distill)
-        step = Distill.model_validate(given, strict=False)
         context.teacher = trained.further(args, data, seed)
     started = time.process_time()
     if arm == "baseline":
         model = trained.further(args, data, seed)
     else:
-        model = apply(step, model, context)
+        model = apply(trained.taught(step, args) if arm in TAUGHT else step, model, context)
     seconds = time.process_time() - started
     counts = count(model, (data.channels, *data.size))
     return {
@@ -175,8 +173,7 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
 
 def file_of(args: argparse.Namespace) -> str:
     """The name of the results' file."""
-    name = "channels_parameters" if args.compression else "channels"
-    return name if args.model == "resnet20" else f"{name}_{args.model.rpartition('/')[2]}"
+    return trained.named("channels_parameters" if args.compression else "channels", args)
 
 
 def described(args: argparse.Namespace) -> str:

@@ -1,15 +1,16 @@
 """Deep Compression's pipeline on ResNet20: how much smaller the file gets, and what accuracy that costs.
 
     python -m benchmarks.deep_compression [--images 20000] [--epochs 6] [--sparsity 0.9] [--centroids 32]
-                                          [--seeds 0 1 2] [--nncodec PYTHON] [--quick]
+                                          [--seeds 0 1 2] [--distill 'method={kind: logits, alpha: 0.7}']
+                                          [--nncodec PYTHON] [--quick]
 
 Trains on Fashion-MNIST, prunes in rounds with training between them, fine-tunes, clusters the weights that are left,
 trains the centroids, halves what is still float, and packs. Every choice of an epoch is made on validation; the test
 split is scored once for the trained network, once for the same with as many more epochs, and once for the compressed
 one. Prints bytes after each step, of the plain fp32 file and the packed one, and at the end mean ± deviation over the
-seeds, which is written to benchmarks/results/deep_compression.json. The goal: ≥ 35× smaller than the plain file
-(VGG16: ≥ 60×), ≤ 0.5 points lost of the network with as many epochs. With --nncodec the same tensors are also coded
-with NNCodec (see `benchmarks.nncodec`).
+seeds, which is written to benchmarks/results/deep_compression.json (of another network with its name). The goal: ≥ 35×
+smaller than the plain file (VGG16: ≥ 60×), ≤ 0.5 points lost of the network with as many epochs. With --distill that
+network teaches the compressed one. With --nncodec the same tensors are also coded with NNCodec (`benchmarks.nncodec`).
 
 --quick takes the embedded digits and fails where the file is not so small, or too much is lost: CI runs it.
 """
@@ -33,7 +34,7 @@ from engine.compute.measures.sizes import sizes
 from engine.compute.measures.unpack import unpack
 from engine.compute.models import checkpoint
 from engine.compute.steps.apply import apply
-from engine.params import ClusterWeights, PruneWeights, QuantizeHalf, Step
+from engine.params import ClusterWeights, Distill, PruneWeights, QuantizeHalf, Step
 from engine.params.pruning import Cubic
 from engine.text.phrases import counted
 
@@ -54,32 +55,46 @@ ABOUT = "Prune, fine-tune, centroids, train them, halve the rest, entropy coding
 def steps(args: argparse.Namespace) -> list[Step]:
     """What follows training."""
     rounds = Cubic(rounds=args.rounds, epochs=1, learning_rate=args.finetune_rate)
+    recovery, tuning = (
+        trained.taught(step, args) if args.distill else step
+        for step in (
+            trained.finetune(args),
+            trained.finetune(args, epochs=args.tune, learning_rate=args.tune_rate),
+        )
+    )
     return [
         PruneWeights(sparsity=args.sparsity, schedule=rounds),
-        trained.finetune(args),
+        recovery,
         ClusterWeights(centroids=args.centroids),
-        trained.finetune(args, epochs=args.tune, learning_rate=args.tune_rate),
+        tuning,
         QuantizeHalf(),
     ]
 
 
-def control(args: argparse.Namespace, data: Dataset, seed: int) -> float:
-    """Test accuracy in percent of the trained network after as many epochs as compression takes."""
-    model = trained.baseline(args, data, seed)
+def control(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
+    """The trained network after as many epochs as compression takes, from --folder if it is there."""
     epochs = args.rounds - 1 + args.finetune + args.tune
-    model = apply(trained.finetune(args, epochs=epochs), model, trained.context(data, seed, 1))
-    return 100 * trained.tested(model, data)
+
+    def made() -> nn.Module:
+        model = trained.baseline(args, data, seed)
+        return apply(trained.finetune(args, epochs=epochs), model, trained.context(data, seed, 1))
+
+    tuned = trained.tuned_as(args, args.schedule or "default")
+    return trained.network(args, ["control", *trained.trained_as(args), *tuned, epochs, seed], made)
 
 
 def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
     """Ratio of the files, test accuracy of the trained and of the compressed network, in percent."""
     model = trained.baseline(args, data, seed)
     before = 100 * trained.tested(model, data)
+    whole = control(args, data, seed)
     plain = sizes(checkpoint.folded_state(model))["plain"]
     report(seed, "train", model, data, 0.0)
     for position, step in enumerate(steps(args), 1):
         started = time.monotonic()
-        model = apply(step, model, trained.context(data, seed, position))
+        context = trained.context(data, seed, position)
+        context.teacher = whole if isinstance(step, Distill) else None
+        model = apply(step, model, context)
         report(seed, step.kind, model, data, time.monotonic() - started)
     state = checkpoint.folded_state(model)
     file = packed.dump(state)
@@ -90,7 +105,7 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
         "ratio": plain / len(file),
         "nncodec": plain / peer if peer else None,
         "before": before,
-        "control": control(args, data, seed),
+        "control": 100 * trained.tested(whole, data),
         "after": 100 * trained.tested(model, data),
     }
 
@@ -116,10 +131,13 @@ def main() -> int:
     parser.add_argument("--tune-rate", type=float, default=0.02)
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--centroids", type=int, default=32)
+    parser.add_argument(
+        "--distill", nargs="*", default=[], metavar="PARAMETER=VALUE", help="with a teacher: the control"
+    )
     parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="with the package nncodec")
     args = trained.parsed(parser, QUICK)
     data = trained.prepare(args)
-    about = [args.rounds, args.tune, args.tune_rate, args.sparsity, args.centroids]
+    about = [args.rounds, args.tune, args.tune_rate, args.sparsity, args.centroids, *sorted(args.distill)]
     peer = ["nncodec"] if args.nncodec else []
     found = [
         trained.kept(args, ["halved", *about, *peer, seed], partial(trial, args, data, seed))
@@ -141,15 +159,16 @@ def main() -> int:
     )
     if args.quick:
         return results.judged({"the goal of the quick form": met})
-    results.write("deep_compression", [row(args, found)], title=TITLE, about=ABOUT)
+    results.write(trained.named("deep_compression", args), [row(args, found)], title=TITLE, about=ABOUT)
     return 0
 
 
 def row(args: argparse.Namespace, found: list[dict[str, Any]]) -> dict[str, Any]:
     """What the results' table says of this run."""
     spread, seeds = results.mean_and_deviation, counted(len(found), "seed")
+    about = f"{args.model}, {args.sparsity:.0%} pruned, {args.centroids} centroids a layer"
     return {
-        "network": f"{args.model}, {args.sparsity:.0%} pruned, {args.centroids} centroids a layer, {seeds}",
+        "network": f"{about}{', with a teacher' if args.distill else ''}, {seeds}",
         "times smaller": spread([one["ratio"] for one in found]),
         **({"times smaller, NNCodec": spread([one["nncodec"] for one in found])} if args.nncodec else {}),
         "change of test accuracy (points)": spread([one["after"] - one["before"] for one in found]),

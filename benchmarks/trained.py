@@ -29,7 +29,7 @@ from engine.compute.tasks.evaluate import score
 from engine.compute.training.lagging import OLD, old_share
 from engine.compute.training.schedules import ScheduleName
 from engine.compute.worker.setup import settle
-from engine.params import Calibrate, Finetune, Step, Train
+from engine.params import Calibrate, Distill, Finetune, Step, Train
 from engine.params.preset import Data, Latency, Model
 from engine.params.runtimes import TargetRuntime
 from engine.studies import events as ev
@@ -152,6 +152,12 @@ def finetune(args: argparse.Namespace, **changes: Any) -> Finetune:
     if args.schedule:
         values["schedule"] = args.schedule
     return Finetune.model_validate(values | settings(args.recovery), strict=False)
+
+
+def taught(step: Finetune, args: argparse.Namespace) -> Distill:
+    """The same training with a teacher beside the labels, as --distill has it."""
+    given = step.model_dump(exclude={"id", "enabled", "execution"}) | settings(args.distill)
+    return Distill.model_validate(given, strict=False)
 
 
 def _common(args: argparse.Namespace) -> dict[str, Any]:
@@ -278,6 +284,11 @@ def timed(args: argparse.Namespace, data: Dataset, before: nn.Module, after: nn.
             sides.append(Side({args.runtime: artefact(args.runtime, model, shape, folder)}))
         (row,) = measure_pair(*sides, params=params, shape=shape, threads=args.threads)
     return row
+
+
+def named(benchmark: str, args: argparse.Namespace) -> str:
+    """The name of the results' file: of other networks than ResNet20 with theirs."""
+    return benchmark if args.model == "resnet20" else f"{benchmark}_{args.model.rpartition('/')[2]}"
 
 
 def spread(values: Sequence[float]) -> str:

@@ -51,6 +51,22 @@ def is_rate(name: str, states: Sequence[StudyState]) -> bool:
     return bool(addresses) and (name == RATE or name in [f"{address}.{RATE}" for address in addresses])
 
 
+def without_tables(states: Sequence[StudyState], x: str) -> UsageError | None:
+    """Why nothing can be drawn along `x`, the rate of a sensitivity step; None where there is something."""
+    if _scans(states, x):
+        return None
+    found = [name for name in names(states) if _scans(states, name)]
+    done = any(
+        step.status == "done" for state in states for trial in state.trials for step in steps_of(trial)
+    )
+    return UsageError(
+        f"There are no tables of {x.removesuffix(f'.{RATE}')}",
+        "No step has measured them"
+        + (", as where a search's budget did not pay for them." if done else " yet."),
+        f"Choose --x {' or '.join(found)}." if found else "Leave out --x to draw the trials.",
+    )
+
+
 def measures(states: Sequence[StudyState]) -> list[str]:
     """What can be drawn of each layer."""
     return list(dict.fromkeys(name for state in states for scan in scans(state) for name in scan.measures))

@@ -9,7 +9,7 @@ import shutil
 import sys
 from typing import Any, TextIO
 
-from engine.errors import PresetInvalid, SecateurError
+from engine.errors import PresetInvalid, SecateurError, UsageError
 from engine.text import ascii
 from engine.text.tables import to_ascii
 from engine.text.visible import json_text, visible, visible_but_colours, visible_lines
@@ -25,6 +25,28 @@ def add_study(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         nargs="+" if several else None,
         help=f"{'names' if several else 'a name'} from `secateur list`, or `latest`: the one begun or resumed last",
     )
+
+
+def add_trial(parser: argparse.ArgumentParser, about: str) -> None:
+    """A study, and one of its trials: see `trial_of`."""
+    parser.add_argument(
+        "study",
+        metavar="STUDY[:TRIAL]",
+        help="a study as `secateur list` names it, or `latest`; and which trial",
+    )
+    parser.add_argument("--trial", metavar="N", help=about)
+
+
+def trial_of(args: argparse.Namespace) -> tuple[str, str]:
+    """The study that is meant, and its trial as it was given; empty where none was. Raises UsageError for two."""
+    from engine.studies.rundir import named
+
+    study, trial = named(args.study)
+    if trial and args.trial not in (None, trial):
+        raise UsageError(
+            "Two trials are named", f"Given are {args.study} and --trial {args.trial}.", "Name one."
+        )
+    return study, trial or args.trial or ""
 
 
 def add_workspace(parser: argparse.ArgumentParser) -> None:

@@ -42,10 +42,10 @@ def _side(args: argparse.Namespace, text: str) -> "Side":
     from engine.config import files
     from engine.results import compare
     from engine.store.workspace import workspace
-    from engine.studies.rundir import find
+    from engine.studies.rundir import find, named
     from engine.studies.state import load
 
-    study, trial = compare.named(text)
+    study, trial = named(text)
     run = find(workspace(args.workspace), study)
     return compare.side(run, load(run.path), trial, files.within(None))
 

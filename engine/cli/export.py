@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_json, add_study, add_within, add_workspace, print_json, say, tell
+from engine.cli.common import add_json, add_trial, add_within, add_workspace, print_json, say, tell, trial_of
 from engine.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -26,14 +26,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         epilog="formats:\n" + "\n".join(f"  {name:<12} {about}" for name, about in FORMATS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_study(parser)
-    parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
-    parser.add_argument(
-        "--trial",
-        metavar="N",
-        default="pick",
-        help="number of the trial, or `pick`: the smallest that loses little enough on validation (default: pick)",
+    add_trial(
+        parser,
+        "number of the trial, or `pick`: the smallest that loses little enough on validation (default: pick)",
     )
+    parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
     add_within(parser)
     parser.add_argument(
         "--format",
@@ -87,13 +84,15 @@ def _line(value: dict[str, Any]) -> None:
 def _export(args: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
     from engine.config import files
     from engine.results import exports
+    from engine.results.pick import PICK
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
     from engine.studies.state import load
 
-    study = find(workspace(args.workspace), args.study)
+    name, trial = trial_of(args)
+    study = find(workspace(args.workspace), name)
     state, within = load(study.path), files.within(args.within)
-    order = exports.order(study, state, args.trial, args.format, args.out, args.force, within)
+    order = exports.order(study, state, trial or PICK, args.format, args.out, args.force, within)
     tell(order.choice)
     return _write(order, tell)
 

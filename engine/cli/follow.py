@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, assert_never
 
 from engine.cli.common import columns, redraw, tell
@@ -78,14 +78,22 @@ def goes_on(run: RunDir) -> None:
 
 
 @contextlib.contextmanager
-def waiting(text: str) -> Iterator[None]:
-    """`text` on a terminal while the block runs, and gone afterwards."""
+def waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """`text` on a terminal while the block runs, or what it says in its place, and gone afterwards."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda _: None
         return
-    redraw(text)
+    shown = text
+    redraw(shown)
+
+    def say(other: str) -> None:
+        nonlocal shown
+        if (other or text) != shown:
+            shown = other or text
+            redraw(shown)
+
     try:
-        yield
+        yield say
     finally:
         redraw("")
 
@@ -181,6 +189,13 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             return ", ".join(event.lines)
         case ev.Proposed():
             return event.text
+        case ev.StepWaits():
+            who = _who(event.key, state) if event.key in state.steps else "the check-up"
+            text = f"{who} waits {event.text}"
+            if not event.text or text in reported:
+                return ""
+            reported.add(text)
+            return text
         case ev.EpochFinished():
             if brief:
                 return ""

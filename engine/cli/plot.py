@@ -96,8 +96,11 @@ def _plot(args: argparse.Namespace) -> int:
     except UsageError as error:  # a name that is wrong, or that of what was not reached
         happened = [line for state in states for line in failures.lines(state)]
         raise UsageError(error.title, "\n".join([error.detail, *happened]), error.remedy) from error
-    if not any(line.points for line in figure.series) and (nothing := failures.without_values(states)):
-        raise nothing
+    if not any(line.points for line in figure.series):
+        of_layers = args.x and sensitivity.is_rate(together.x, states)
+        tableless = sensitivity.without_tables(states, together.x) if of_layers else None
+        if nothing := tableless or failures.without_values(states):
+            raise nothing
     if args.front:
         figure = pareto.zoomed(figure)
     whole = drawn(layers or sensitivity.EVERY)

@@ -28,6 +28,7 @@ from engine.errors import (
 if TYPE_CHECKING:
     from engine.presets.spec import Spec
     from engine.studies.rundir import RunDir
+    from engine.studies.state import StudyState
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -147,10 +148,13 @@ def carry_out(args: argparse.Namespace, read: "Spec") -> int:
     """Run a preset that was read, as the arguments of `run` say."""
     from engine.machine import signals
     from engine.runner import launch, names
+    from engine.runner.executors import choose
     from engine.store.workspace import workspace
 
     _refuse_background(args)
     read = launch.with_default_executor(read)
+    if passed_over := choose.passed_over(read):
+        tell(f"{read.name} {passed_over}")
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
         scripts = launch.batch_scripts(read, folder)
@@ -243,8 +247,13 @@ def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
     from engine.runner import launch
 
     try:
-        with signals.blocked(), follow.waiting("trying the preset's files and networks …"):
-            launch.accepted(run, lambda: follow.heard(run))
+        with signals.blocked(), follow.waiting("trying the preset's files and networks …") as show:
+
+            def look(state: "StudyState") -> None:
+                follow.heard(run)
+                show(state.waits and f"{run.name} waits {state.waits}")
+
+            launch.accepted(run, look)
     except KeyboardInterrupt as error:
         follow.goes_on(run)
         return exit_code_of(signals.number_of(error))

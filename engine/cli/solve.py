@@ -57,14 +57,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _solve(args: argparse.Namespace) -> int:
-    from engine.results import compare
     from engine.search.proposals import Table
     from engine.store.workspace import workspace
-    from engine.studies.rundir import find
+    from engine.studies.rundir import find, named
     from engine.studies.state import load
 
     _check_of(args.of)
-    study, number = compare.named(args.study)
+    study, number = named(args.study)
     run = find(workspace(args.workspace), study)
     trial, tables = _tables(run, load(run.path).trials, number, args.of)
     asked = args.within or ["accuracy=-1"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from engine.cli.common import (
     add_json,
     add_study,
+    add_trial,
     add_within,
     add_workspace,
     columns,
@@ -14,6 +15,7 @@ from engine.cli.common import (
     say,
     say_text,
     tell,
+    trial_of,
 )
 
 if TYPE_CHECKING:
@@ -36,8 +38,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="one study's results",
         description="A study's table and chart; --trial N: one trial's steps, measures and layers.",
     )
-    add_study(show)
-    show.add_argument("--trial", type=int, metavar="N", help="show one trial in full")
+    add_trial(show, "show one trial in full: its number, or `pick`")
     add_within(show)
     show.set_defaults(run=_show)
     cancel = subparsers.add_parser(
@@ -126,15 +127,17 @@ def _not_well(rows: "list[tuple[str, Status]]") -> list[str]:
 def _show(args: argparse.Namespace) -> int:
     from engine.cli import study_text, trial
     from engine.config import files
+    from engine.results.meant import meant
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
     from engine.studies.state import load
 
-    run = find(workspace(args.workspace), args.study)
-    state = load(run.path)
-    if args.trial is not None:
-        return trial.show(run, state, args.trial, as_json=args.json)
-    within = files.within(args.within)
+    name, wanted = trial_of(args)
+    run = find(workspace(args.workspace), name)
+    state, within = load(run.path), files.within(args.within)
+    if wanted:
+        trial.show(run, state, meant(run, state, wanted, within), as_json=args.json)
+        return 0
     if args.json:
         print_json(study_text.as_json(run, state, within))
     else:

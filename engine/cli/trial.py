@@ -3,7 +3,6 @@
 from typing import Any
 
 from engine.cli.common import columns, print_json, say, say_text
-from engine.errors import UsageError
 from engine.measures import latency, table
 from engine.results import classes, failures, latency_targets
 from engine.results import layers as layerforms
@@ -13,12 +12,8 @@ from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
 
 
-def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
-    """Print trial `index`: parameters, steps, every measure against the baseline, layers."""
-    trial = next((t for t in state.trials if t.index == index), None)
-    if trial is None:
-        has = f"It has trials 0 to {len(state.trials) - 1}." if state.trials else "None is planned."
-        raise UsageError(f"Study {run.name} has no trial {index}", "\n".join([has, *failures.lines(state)]))
+def show(run: RunDir, state: StudyState, trial: TrialState, *, as_json: bool) -> None:
+    """Print a trial: parameters, steps, every measure against the baseline, layers."""
     layers = run.layers(trial.measure.key)
     of_classes = run.classes(trial.measure.key)
     if as_json:
@@ -26,9 +21,9 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
             trial_json(trial)
             | {"steps": [_step_json(s) for s in trial.steps], "layers": layers, "classes": of_classes}
         )
-        return 0
+        return
     values = ", ".join(f"{name} = {value}" for name, value in trial.parameters.items())
-    say(f"{run.name} trial {index} ({state.standing(trial)}){': ' + values if values else ''}")
+    say(f"{run.name} trial {trial.index} ({state.standing(trial)}){': ' + values if values else ''}")
     say(*failures.trial_lines(state, trial))
     for remark in latency_targets.remarks(trial):
         say(f"{latency_targets.MARK} {remark['text']}")
@@ -46,7 +41,6 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
         say_text(_forms(made))
     if trial.measure.status == "done":
         say(f"model: {run.store().folder(trial.steps[-1].key)}")
-    return 0
 
 
 def _step_json(step: Any) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from engine.store.files import MEASUREMENTS, explained, read_json, write_json
 from engine.studies import events as ev
 
 Send = Callable[[ev.Event], None]
+Tell = Callable[[float], None]
+"""Is told what share (0 to 1) of some work is done."""
 T = TypeVar("T")
 
 PROGRESS_EVERY_S = 2.0
@@ -71,6 +73,16 @@ class Context:
             self._reported = now
             self.send(ev.StepProgress(key=self.key, done=done, text=text, speed=speed))
 
+    def part(self, number: int, of: int, name: str) -> Tell:
+        """Tell that the step is at part `number`, from 0 on, of so many; what is returned tells what share of that part
+        (0 to 1) is done."""
+
+        def tell(share: float) -> None:
+            self.progress((number + share) / of, f"{name} ({number + 1} of {of})")
+
+        tell(0.0)
+        return tell
+
     def measured(self, name: str, measure: Callable[[], T]) -> T:
         """What `measure` observes (times), which must be plain JSON: taken once, then the recorded value.
 
@@ -98,6 +110,15 @@ class Context:
 
     def notice(self, level: ev.Level, text: str) -> None:
         self.send(ev.Notice(level=level, text=text, key=self.key))
+
+
+def untold(share: float) -> None:
+    """A `Tell` for work that nobody follows."""
+
+
+def within(tell: Tell, number: int, of: int) -> Tell:
+    """Of work that `tell` follows: what follows its part `number`, from 0 on, of so many that take about as long."""
+    return lambda share: tell((number + share) / of)
 
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:

@@ -1,6 +1,5 @@
 """Where a data set lies on this machine."""
 
-import difflib
 import importlib.util
 import os
 import shlex
@@ -15,6 +14,7 @@ from engine.params.catalog import own_code
 from engine.params.preset import Data
 from engine.store.paths import expanded
 from engine.store.workspace import workspace as default_workspace
+from engine.text.phrases import nearest
 from engine.text.visible import visible
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")
@@ -47,8 +47,8 @@ def record_of(name: str) -> Record:
     """The record of a built-in set. Raises UsageError, with what was probably meant, when there is none."""
     if name in RECORDS:
         return RECORDS[name]
-    close = difflib.get_close_matches(name, RECORDS, n=1)
-    meant = f" Did you mean {close[0]}?" if close else ""
+    close = nearest(name, RECORDS)
+    meant = f" Did you mean {close}?" if close else ""
     raise UsageError(
         f"No data set is called {name!r}.{meant}",
         "Allowed are the names that `secateur data list` shows, and path/file.py:function.",

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from engine.machine import private
 
-Waiting = Callable[[float, tuple[int, ...]], None]
-"""Called with the seconds waited so far and the processes in the way; what it raises ends the wait."""
+Waiting = Callable[[float, tuple[int, ...] | None], None]
+"""Called with the seconds waited so far and the processes in the way, which are None once the wait is over; what it
+raises ends the wait."""
 
 POLL_S = 0.02
 """Between two tries. Polling, not blocking, so that a waiter can report and be cancelled."""
@@ -49,8 +50,8 @@ def shared(on_wait: Waiting | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exclusive(on_wait: Waiting | None = None) -> Iterator[None]:
-    """Hold while latency is measured: alone on this host.
+def exclusive(on_wait: Waiting | None = None, who: str = "") -> Iterator[None]:
+    """Hold while latency is measured: alone on this host. `who` measures, for `measuring`.
 
     Within `shared()` of the same thread, the shared lock is given up meanwhile and taken again at the end.
     """
@@ -60,7 +61,7 @@ def exclusive(on_wait: Waiting | None = None) -> Iterator[None]:
     if outer is not None:
         outer.release()
     try:
-        held = _Held(exclusive=True, on_wait=on_wait)
+        held = _Held(exclusive=True, on_wait=on_wait, who=who)
         _mine.held = held
         try:
             yield
@@ -72,6 +73,14 @@ def exclusive(on_wait: Waiting | None = None) -> Iterator[None]:
             outer.acquire()
 
 
+def measuring() -> str:
+    """Who measures latency on this host, or waits to, for one that waits for that; empty where it is not known."""
+    try:
+        return (private.folder() / "gate").read_text("utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
 def _refuse_nested() -> None:
     if getattr(_mine, "held", None) is not None:
         raise RuntimeError("this thread already holds the host lock")
@@ -80,8 +89,9 @@ def _refuse_nested() -> None:
 class _Held:
     """The lock as one thread of one process holds it."""
 
-    def __init__(self, *, exclusive: bool, on_wait: Waiting | None) -> None:
+    def __init__(self, *, exclusive: bool, on_wait: Waiting | None, who: str = "") -> None:
         self.exclusive = exclusive
+        self._who = who
         self._on_wait = on_wait
         self._acquired = False
         self.acquire()
@@ -90,11 +100,18 @@ class _Held:
         wait = _Wait(self._on_wait)
         gate = _lock("gate", fcntl.LOCK_EX, wait)
         try:
+            if self.exclusive:
+                _write(gate, self._who)
             mode = fcntl.LOCK_EX if self.exclusive else fcntl.LOCK_SH
-            self._file = _lock("room", mode, wait)
+            file = _lock("room", mode, wait)
         finally:
             _unlock(gate)
-        self._pid, self._acquired = os.getpid(), True
+        try:
+            wait.over()
+        except BaseException:
+            _unlock(file)
+            raise
+        self._file, self._pid, self._acquired = file, os.getpid(), True
 
     def release(self) -> None:
         # A forked child that unwinds its parent's `with` must not touch the parent's lock: its copy of
@@ -111,13 +128,18 @@ class _Wait:
         self._on_wait = on_wait
         self._start = time.monotonic()
         self._next = self._start
+        self._reported = False
 
     def pause(self, file: int) -> None:
         now = time.monotonic()
         if self._on_wait is not None and now >= self._next:
             self._on_wait(now - self._start, _holders(file))
-            self._next = now + REPORT_S
+            self._next, self._reported = now + REPORT_S, True
         time.sleep(POLL_S)
+
+    def over(self) -> None:
+        if self._on_wait is not None and self._reported:
+            self._on_wait(time.monotonic() - self._start, None)
 
 
 def _lock(name: str, mode: int, wait: _Wait) -> int:
@@ -162,6 +184,12 @@ def _unlock(file: int) -> None:
         # Explicitly, not only by closing: a copy of the descriptor elsewhere would keep the lock.
         fcntl.flock(file, fcntl.LOCK_UN)
         os.close(file)
+
+
+def _write(file: int, who: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk keeps nobody from measuring
+        os.ftruncate(file, 0)
+        os.pwrite(file, who.encode(), 0)
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -89,6 +89,8 @@ DETECTION: tuple[str, ...] = ("digits-detection", "yolo")
 """Those of them that have boxes, for detectors."""
 
 
+GIVEN_BY_NAME = ("random", "pretrained")
+"""What `model.weights` takes beside the path of a file or folder."""
 WEIGHT_FILES = ("model.json", "model.safetensors", "pytorch_model.bin", "model.pth", "model.pt")
 """What a folder named by `model.weights` may hold: a checkpoint of ours, or another program's weights."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Family, Names, Params, defaults, param
-from engine.params.catalog import DETECTOR, MODELS, own_code
+from engine.params.catalog import DETECTOR, GIVEN_BY_NAME, MODELS, own_code
 from engine.params.preset import AUTO, Model
 from engine.params.training import Fit, Training
 from engine.params.variants import kind_from_name
@@ -39,7 +39,7 @@ class ModelTeacher(Model):
             raise Clash(
                 "name", f"given '{self.name}'", "a classifier: resnet20, torchvision/NAME or file.py:function"
             )
-        if self.name == AUTO and self.weights in ("random", "pretrained"):
+        if self.name == AUTO and self.weights in GIVEN_BY_NAME:
             raise Clash("name", f"is auto, but weights are {self.weights}", "a name, or weights from a file")
         if self.weights == "random" and self.train is None:
             raise Clash("train", "is missing, and the weights are random", "training for the teacher")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from engine.params.base import Clash, Names, Params, Several, defaults, param
-from engine.params.catalog import own_code
+from engine.params.catalog import GIVEN_BY_NAME, own_code
 from engine.params.data import Data as Data
 from engine.params.data import Seed
 from engine.params.runtimes import LARGEST_BATCH, Precision, Runtime
@@ -49,7 +49,7 @@ class Model(Params):
                 "a network of your own; others have their last layer replaced where it does not fit",
             )
         for name in ("part", "new_layers"):
-            if getattr(self, name) and self.weights in ("random", "pretrained"):
+            if getattr(self, name) and self.weights in GIVEN_BY_NAME:
                 raise Clash(name, f"given with weights: {self.weights}", "weights from a file beside it")
         return self
 

@@ -8,7 +8,7 @@ from engine.errors import Problem
 from engine.measures import latency
 from engine.measures.table import TABLE, drawn
 from engine.params import STEPS, Sensitivity
-from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
+from engine.params.catalog import DATASETS, DETECTION, DETECTOR, GIVEN_BY_NAME, MODELS, own_code
 from engine.params.preset import AUTO
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits, sweep
@@ -19,8 +19,6 @@ from engine.presets.wording import given, text_of
 from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, at
 from engine.text.phrases import names, suggest
 
-GIVEN_BY_NAME = ("random", "pretrained")
-"""What `model.weights` takes beside a path."""
 FOREIGN = {
     ".onnx": "an ONNX graph",
     ".h5": "Keras weights",

@@ -1,8 +1,10 @@
 """A search's preset from a few words: which network, which images, what may be lost, and what is wanted."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.params import STEPS
 from engine.params.catalog import DATASETS, DETECTOR, MODELS, own_code
 
 TRAINING = {"epochs": 10, "learning_rate": 0.1}
@@ -11,6 +13,10 @@ AUGMENTED = {"augment": "crop", "close_augment": 0.3}
 """How its images are changed where they are known to bear it."""
 FLIPPED = ("cifar10", "cifar100", "fashion-mnist")
 """Sets whose images mean the same mirrored."""
+KEPT = ("seed", "threads", "device", "distributed", "model", "data", "executor")
+"""What a search for the network of another preset has of it, beside its steps."""
+BUDGET = {"hours": 1}
+"""Of a search that nobody has given one: its limits and goal can be changed before it starts."""
 
 
 def preset(
@@ -41,3 +47,34 @@ def preset(
         document["steps"] = [{"train": training}]
     search = {**goal, **({"within": within} if within else {}), "budget": budget, "over": "auto"}
     return {**document, "search": search}
+
+
+def instead(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The search for the best version of the network that a preset compresses: the smallest file within a point.
+
+    `document` holds the preset's plain values, its steps as mappings of one kind each. The network is the one that
+    comes before its first compression; of several seeds it is the first one's.
+    """
+    kept = {name: document[name] for name in KEPT if document.get(name) is not None}
+    if isinstance(seeds := kept.get("seed"), list):
+        kept["seed"] = seeds[0]
+    if steps := list(_before_compression(document.get("steps") or [])):
+        kept["steps"] = steps
+    detector = str(kept.get("model", {}).get("name", "")).startswith(DETECTOR)
+    limit = {"map50_95" if detector else "accuracy": "-1 point"}
+    about = "The best compressed version that a search finds"
+    return {
+        "about": about,
+        **kept,
+        "search": {"smallest": "size.packed", "within": limit, "budget": BUDGET, "over": "auto"},
+    }
+
+
+def _before_compression(steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The steps that a preset's network is trained by; one that only measures is no part of it."""
+    for step in steps:
+        ((kind, params),) = step.items()
+        if kind not in STEPS or STEPS[kind].compresses:
+            return
+        if STEPS[kind].trains and (params or {}).get("enabled") is not False:
+            yield step

@@ -7,7 +7,7 @@ from engine.errors import UsageError
 from engine.presets.wording import text_of
 from engine.presets.yaml.tree import at, load
 from engine.store.paths import exists, is_file
-from engine.text.phrases import names, suggest
+from engine.text.phrases import names, nearest
 
 # Beside this package, in a checkout as in an installation.
 FOLDER = Path(__file__).resolve().parents[2] / "presets"
@@ -47,13 +47,12 @@ def find(name_or_path: str) -> Path:
 
 
 def _not_found(path: Path, name: str, known: list[str]) -> UsageError:
-    here = sorted(file.name for file in _files(path.parent))
-    hint = suggest(path.name, here)
-    if hint and path.parent != Path():
-        hint = hint.replace("did you mean ", f"did you mean {path.parent}/")
-    hint = hint or suggest(path.stem, known)
+    here = {
+        file.stem: str(file) for file in sorted(_files(path.parent))
+    }  # all have a suffix, which likens them
+    meant = here.get(nearest(path.stem, here)) or nearest(path.stem, known)
     detail = f"There is no such file, and the presets that come with secateur are {names(sorted(known))}."
-    return UsageError(f"There is no preset {name}", detail, hint.capitalize())
+    return UsageError(f"There is no preset {name}", detail, f"Did you mean {meant}?" if meant else "")
 
 
 def _files(folder: Path) -> list[Path]:

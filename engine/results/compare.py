@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.errors import SecateurError, UsageError
+from engine.errors import SecateurError
 from engine.measures.table import change_text, measure, measure_text
 from engine.presets import spec
 from engine.presets.model import Trial
-from engine.results import failures, network, pick
+from engine.results import network, pick
+from engine.results.meant import meant
 from engine.results.network import Layer
 from engine.results.summary import measure_names, measure_value
 from engine.studies.rundir import RunDir
@@ -89,33 +90,9 @@ class Comparison:
     layers: tuple[tuple[Layer | None, Layer | None], ...]
 
 
-def named(text: str) -> tuple[str, str]:
-    """Study and trial of `STUDY:TRIAL`; the trial of a study alone is its pick.
-
-    >>> named("quickstart-1:3"), named("quickstart-1")
-    (('quickstart-1', '3'), ('quickstart-1', 'pick'))
-    """
-    study, colon, trial = text.rpartition(":")
-    return (study, trial or pick.PICK) if colon else (text, pick.PICK)
-
-
 def side(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None) -> Side:
-    """A trial by its number, or the study's pick, by what is `asked` for in place of what its preset says.
-
-    Raises UsageError where there is no such one.
-    """
-    if wanted == pick.PICK:
-        choice = pick.pick(state, pick.rule(run.settings(), asked))
-        if choice is None:
-            detail = "\n".join(failures.lines(state))
-            raise UsageError(f"Study {run.name} has no pick", detail, f"Name a trial: {run.name}:0.")
-        trial = choice.trial
-    else:
-        found = next((trial for trial in state.trials if str(trial.index) == wanted), None)
-        if found is None:
-            has = f"It has trials 0 to {len(state.trials) - 1}." if state.trials else "None is planned."
-            raise UsageError(f"Study {run.name} has no trial {wanted}", has)
-        trial = found
+    """The trial that is `wanted`; arguments and errors as of `meant`."""
+    trial = meant(run, state, wanted, asked)
     return Side(run, state, trial, parameters(run, trial))
 
 

@@ -14,6 +14,7 @@ from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.results import failures, latency_targets, pick
+from engine.results.meant import numbered
 from engine.results.summary import measure_names, measure_value, quality_name
 from engine.store.files import read_json
 from engine.store.objects import StoredObject
@@ -194,8 +195,8 @@ def choose(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None
     trial is not there, or not finished.
     """
     if wanted != pick.PICK:
-        numbered = _numbered(run, state, wanted)
-        return numbered, pick.describe(numbered, pick.goal_of(state, [numbered]), quality_name(state))
+        found = _finished(run, state, wanted)
+        return found, pick.describe(found, pick.goal_of(state, [found]), quality_name(state))
     finished = [trial for trial in state.trials if trial.measure.status == "done"]
     if not finished:
         if happened := failures.lines(state):
@@ -218,19 +219,15 @@ def _validation(trial: TrialState) -> float:
     return max(measure_value(trial.results, f"validation_{name}") or 0.0 for name in QUALITIES)
 
 
-def _numbered(run: RunDir, state: StudyState, wanted: str) -> TrialState:
-    numbered = next((trial for trial in state.trials if str(trial.index) == wanted), None)
-    if numbered is None:
-        meaning = f"`{pick.PICK}` means the smallest that loses little enough"
-        detail = f"It has trials 0 to {len(state.trials) - 1}, and {meaning}."
-        raise UsageError(f"Study {run.name} has no trial {wanted}", detail)
-    if numbered.measure.status != "done":
+def _finished(run: RunDir, state: StudyState, wanted: str) -> TrialState:
+    found = numbered(run, state, wanted)
+    if found.measure.status != "done":
         raise UsageError(
             f"Trial {wanted} of {run.name} is not finished",
-            f"It is {numbered.status}.",
+            f"It is {found.status}.",
             f"`secateur show {run.name}` shows which are.",
         )
-    return numbered
+    return found
 
 
 def check_free(out: Path, force: bool) -> None:

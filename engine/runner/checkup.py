@@ -51,7 +51,7 @@ def check_up(
                         _whole(message, store)
                 case ev.StepFailed():
                     raise (UsageError if message.refused else SecateurError)(**message.error)
-                case ev.Notice():
+                case ev.Notice() | ev.StepWaits():
                     emit(message)
                 case _:
                     pass

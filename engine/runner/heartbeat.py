@@ -39,7 +39,7 @@ class Heartbeat:
             self._write()
 
     def waits(self, what: str) -> None:
-        """Tell what keeps an engine from stopping that may be asked to."""
+        """Tell what the engine waits for before it goes on, or ends; empty once it no longer does."""
         with self._lock:
             self._status = replace(self._status, waits=what)
             self._write()

@@ -32,7 +32,7 @@ from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir
 from engine.studies.settings import to_json
-from engine.studies.state import Reader, load
+from engine.studies.state import Reader, StudyState, load
 
 ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
@@ -326,17 +326,17 @@ def _running(run: RunDir, by: lease.Holder) -> lease.Held:
     )
 
 
-def accepted(run: RunDir, look: Callable[[], None] = lambda: None) -> None:
+def accepted(run: RunDir, look: Callable[[StudyState], None] = lambda _: None) -> None:
     """Wait until the check-up of a new study that was just started here has passed, or its engine has ended otherwise.
 
-    `look` is called again and again meanwhile; what it raises ends the wait.
+    `look` is called again and again meanwhile, with what is known of the study; what it raises ends the wait.
     Raises UsageError with the reason if the preset asks for what can't be; the study's folder is gone then.
     """
     if choose.on_cluster(run):  # its first task does it, whenever that begins
         return
     reader = Reader(run)
     while True:
-        look()
+        look(reader.state)
         ended = run.read_status().state not in ("queued", "running")
         if reader.catch_up().checked is not None:
             return

@@ -72,17 +72,17 @@ class Supervisor:
         It follows at once where a step has ended. Of results that were in the store, whoever tells them has it follow.
         """
         self.log.append(event)
+        waited = self.state.waits
         self.state.apply(event)
-        match event:
-            case ev.StepFinished():
-                self.finished.add(event.key)
-                if not event.reused:
-                    self.heartbeat.note(self.state)
-            case ev.StepFailed():
-                self.broken.add(event.key)
+        if self.state.waits != waited:
+            self.heartbeat.waits(self.state.waits)
+        if isinstance(event, ev.StepFailed):
+            self.broken.add(event.key)
+            self.heartbeat.note(self.state)
+        elif isinstance(event, ev.StepFinished):
+            self.finished.add(event.key)
+            if not event.reused:
                 self.heartbeat.note(self.state)
-            case _:
-                pass
 
     def work(self) -> None:
         """Run the study to its end; every outcome but a bug of ours, and a lost lease, is an event."""
@@ -270,8 +270,7 @@ class Supervisor:
 
     def _request(self, job: Job, cpus: list[int] | None) -> JobRequest:
         assert self.plan is not None
-        workspace, code = str(self.run.workspace), str(self.run.code)
-        return request(job, self.plan, workspace, self.store, cpus, code, parallel=self.parallel)
+        return request(job, self.plan, self.run, self.store, cpus, parallel=self.parallel)
 
     def work_off(self, executor: Executor, jobs: Sequence[Job]) -> None:
         """Hand out these jobs until each is done, has failed, or waits for what has. Raises Stop when asked to."""

@@ -249,15 +249,12 @@ class Task:
     def _compute(self, plan: Plan, agreed: Basis) -> str:
         machine = agreed.machine
         jobs = resolve(self.stage, plan)
-        workspace = str(self.run.workspace)
         copies = self._staged(agreed.fingerprints)
         executor = choose.executor(
             self.spec.settings,
             1,
             machine,
-            lambda job, cpus: staging.onto(
-                request(job, plan, workspace, self.store, cpus, str(self.run.code)), copies
-            ),
+            lambda job, cpus: staging.onto(request(job, plan, self.run, self.store, cpus), copies),
             preload=preload(self.spec, plan),
         )
         supersedes = f"{self.attempt.name}." if self.attempt.restart else ""

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,9 +72,9 @@ class Row:
         return self.state in RUNNING
 
     @property
-    def count(self) -> int:
-        """How many tasks the row stands for."""
-        return sum(1 for _ in indices(self.id)) or 1
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that the row stands for."""
+        return tuple(f"{self.job}_{index}" for index in indices(self.id)) or (self.id,)
 
 
 @dataclass(frozen=True)
@@ -297,17 +297,18 @@ class Standing:
         return replace(self, running=running, waiting=waiting, nodes=nodes, elapsed="", limit="")
 
 
-def standing(rows: Sequence[Row]) -> Standing:
-    """How the jobs of these rows stand."""
-    running = [row for row in rows if row.runs]
-    waiting = [row for row in rows if row.waits]
+def standing(rows: Sequence[Row], ended: Collection[str] = ()) -> Standing:
+    """How the jobs of these rows stand, which may be older than the end of some tasks."""
+    left = {row: [task for task in row.tasks if task not in ended] for row in rows}
+    running = [row for row in rows if row.runs and left[row]]
+    waiting = [row for row in rows if row.waits and left[row]]
     # What waits for a stage before it says nothing of the queue; what else waits does.
     first = sorted(waiting, key=lambda row: row.reason.startswith("Dependency"))[:1]
     start = next((row.start for row in first if row.start not in ("N/A", "")), "")
     longest = max(running, key=lambda row: (len(row.elapsed), row.elapsed), default=None)
     return Standing(
         len(running),
-        sum(row.count for row in waiting),
+        sum(len(left[row]) for row in waiting),
         words(first[0].reason, held=first[0].held) if first else "",
         start.replace("T", " "),
         tuple(dict.fromkeys(row.nodes for row in running if row.nodes)),

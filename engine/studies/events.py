@@ -145,6 +145,15 @@ class StepProgress(_Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepWaits(_Event):
+    """What a step, or a check-up before the first, waits for on its machine (`for quickstart-3 to measure latency`);
+    an empty text: it goes on."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EpochFinished(_Event):
     """One epoch of training; accuracies and average precisions are from 0 to 1, on the validation split.
 
@@ -265,6 +274,7 @@ Event = (
     | Chosen
     | StepStarted
     | StepProgress
+    | StepWaits
     | EpochFinished
     | StepFinished
     | StepFailed
@@ -284,6 +294,7 @@ _CLASSES: dict[str, type[Event]] = {
     "chosen": Chosen,
     "step-started": StepStarted,
     "step-progress": StepProgress,
+    "step-waits": StepWaits,
     "epoch-finished": EpochFinished,
     "step-finished": StepFinished,
     "step-failed": StepFailed,

@@ -10,6 +10,7 @@ from engine.params.distillation import own_teachers
 from engine.params.preset import Settings
 from engine.store.objects import Store
 from engine.studies.plan import Job, Node, Plan
+from engine.studies.rundir import RunDir
 
 SERVER_GONE = 255
 """The exit code that multiprocessing gives a worker whose server was killed before it; a worker that needs the server
@@ -44,6 +45,8 @@ class JobRequest:
     """What CUDA_VISIBLE_DEVICES is to be, for each process that trains together; empty: left as it is."""
     weights: dict[str, str] = field(default_factory=dict)
     """The SHA-256 of each file that networks are read from, as it was when their keys were made."""
+    study: str = ""
+    """The name of the study that it is done for, for others that wait for it."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -75,14 +78,13 @@ class JobRequest:
 def request(
     job: Job,
     plan: Plan,
-    workspace: str,
+    run: RunDir,
     store: Store,
     cpus: list[int] | None,
-    code: str = "",
     *,
     parallel: int = 1,
 ) -> JobRequest:
-    """The request for `job`, with the settings and steps of the trial it is done for."""
+    """The request for `job` of study `run`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
     trial = planned.trial
     steps = {
@@ -91,7 +93,7 @@ def request(
         for key, step in planned.parameters.items()
     }
     return JobRequest(
-        workspace,
+        str(run.workspace),
         str(store.root),
         str(store.private) if store.private else None,
         plan.device,
@@ -102,8 +104,9 @@ def request(
         steps,
         [asdict(node) for node in job.nodes],
         None if _beyond_trial(job, trial.settings) else cpus,
-        code,
+        str(run.code),
         weights=planned.weights,
+        study=run.name,
     )
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 
 from engine import datasets
 from engine.errors import SecateurError, UsageError
-from engine.params.catalog import WEIGHT_FILES
+from engine.params.catalog import GIVEN_BY_NAME, WEIGHT_FILES
 from engine.params.distillation import own_teachers
 from engine.params.preset import Data, Model
 from engine.presets.spec import Spec
 
-GIVEN_BY_NAME = ("random", "pretrained")
-"""Weights that come from no file of the user's."""
 SHOWN = 100
 """Characters of a path that messages show."""
 KINDS = {

@@ -67,7 +67,7 @@ def in_queue(run: Folder, status: Status) -> Status:
         return _lost(run, status, latest, 0.0)
     snapshot = queue.look()
     rows = [row for row in snapshot.of(latest, str(run.path)) if row.job not in earlier]
-    standing = queue.standing(rows)
+    standing = queue.standing(rows, [one.task for one in unbegun])
     told_since = status.updated > snapshot.asked and status.at_work >= 0
     if told_since:
         standing = standing.corrected(status.at_work, status.host)

@@ -19,7 +19,7 @@ from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
 from engine.studies import lease, lives
 from engine.studies.status import Status, doubt, plausible
-from engine.text.phrases import counted
+from engine.text.phrases import counted, nearest
 
 if TYPE_CHECKING:
     from engine.presets.spec import Spec
@@ -167,7 +167,7 @@ class RunDir:
         alive, seen = self._alive(status)
         if not alive:
             return replace(status, state="lost", lost={"title": why_lost(self, status)})
-        if status.state == "queued" and status.waits:
+        if status.waits:
             status = replace(status, queue=f"waits {status.waits}")
         return replace(status, doubt=doubt(status, seen)) if seen is not None else status
 
@@ -254,6 +254,16 @@ def _begun(run: RunDir) -> float:
         return 0.0
 
 
+def named(text: str) -> tuple[str, str]:
+    """Study and trial of `STUDY:TRIAL`; an empty trial where a study is named alone.
+
+    >>> named("quickstart-1:3"), named("quickstart-1")
+    (('quickstart-1', '3'), ('quickstart-1', ''))
+    """
+    study, colon, trial = text.rpartition(":")
+    return (study, trial) if colon and os.sep not in trial else (text, "")
+
+
 def find(workspace: Path, name: str) -> RunDir:
     """The study called `name` (or `latest`); UsageError with the nearest names if there is none."""
     all_studies = studies(workspace)
@@ -276,16 +286,21 @@ def find(workspace: Path, name: str) -> RunDir:
             f"{path} has no {run.preset.name}.",
             "Remove that folder; what it had computed is in the store: run the preset again.",
         )
-    import difflib
-
-    near = difflib.get_close_matches(name, [s.name for s in all_studies], 3)
+    study, trial = named(name)
+    if trial and (study == "latest" or is_file(RunDir.of(workspace, study).preset)):
+        raise UsageError(f"{name} is a trial", "What is meant here is a study.", f"Name it alone: {study}.")
+    meant = nearest(_unnumbered(name), [_unnumbered(run.name) for run in all_studies])
+    near = nearest(name, [run.name for run in all_studies if _unnumbered(run.name) == meant])
     raise UsageError(
         f"No study {name[:NAME_SHOWN]} in {workspace}",
-        f"Did you mean {' or '.join(near)}?"
-        if near
-        else f"It holds {counted(len(all_studies), 'study', 'studies')}.",
+        f"Did you mean {near}?" if near else f"It holds {counted(len(all_studies), 'study', 'studies')}.",
         "`secateur list` shows them; --workspace or SECATEUR_HOME names another workspace.",
     )
+
+
+def _unnumbered(name: str) -> str:
+    """A study's name without its number, which likens it to all others of that number."""
+    return re.sub(r"-\d+$", "", name)
 
 
 def stem(name: str) -> str:

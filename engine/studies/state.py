@@ -45,7 +45,9 @@ class StudyState:
     """Of a study on a cluster: every attempt of its tasks."""
     executor: str = "local"
     queue: str = ""
-    """How its jobs stand in the queue, or why its engine may be gone, in words, while it is open."""
+    """How its jobs stand in the queue, what it waits for, or why its engine may be gone, in words, while it is open."""
+    waiting: dict[str, str] = field(default_factory=dict)
+    """What steps wait for on their machine, and check-ups, by key."""
     checked: ev.CheckedUp | None = None
     """What the check-up before the first step found; None until it has passed."""
     notices: list[ev.Notice] = field(default_factory=list)
@@ -105,6 +107,8 @@ class StudyState:
             case ev.StepProgress():
                 step = self._step(event.key)
                 step.done, step.text, step.speed = event.done, event.text, event.speed or step.speed
+            case ev.StepWaits():
+                self._wait(event.key, event.text)
             case ev.EpochFinished():
                 step = self._step(event.key)
                 step.epochs.append(event)
@@ -112,6 +116,7 @@ class StudyState:
             case ev.StepFinished():
                 self._finish_step(event)
             case ev.StepFailed():
+                self.waiting.pop(event.key, None)
                 step = self._step(event.key, event.kind)
                 step.status, step.error = "failed", event.error
             case ev.TaskStarted():
@@ -136,6 +141,7 @@ class StudyState:
         self.started = self.started or event.time
         self.status, self.finished, self.error, self.signal = "running", None, None, 0
         self.refused = False
+        self.waiting.clear()
         self._stop_running()
         for step in self.steps.values():
             step.epochs.clear()  # the engine tells them again, with each result or training that it takes up
@@ -161,6 +167,14 @@ class StudyState:
         for step in self.steps.values():
             if step.status == "running" and task in (None, step.task):
                 step.status, step.done, step.text = "waiting", 0.0, ""
+                self.waiting.pop(step.key, None)
+
+    def _wait(self, key: str, text: str) -> None:
+        self.waiting.pop(key, None)
+        if text:
+            self.waiting[key] = text
+        if step := self.steps.get(key):  # a check-up is none
+            step.text = text and f"waits {text}"
 
     def _plan(self, event: ev.Planned) -> None:
         self.devices = event.devices
@@ -211,6 +225,14 @@ class StudyState:
         step.status, step.done, step.text = "done", 1.0, ""
         step.reused, step.seconds, step.content = event.reused, event.seconds, event.content
         step.measures, step.observations, step.error = event.measures, event.observations, None
+
+    @property
+    def waits(self) -> str:
+        """What the study waits for on its machine while nothing of it is computed; empty while anything is."""
+        running = (one.key for one in self.steps.values() if one.status == "running")
+        if not self.waiting or any(key not in self.waiting for key in running):
+            return ""
+        return next(iter(self.waiting.values()))
 
     @property
     def done(self) -> int:

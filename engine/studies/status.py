@@ -53,11 +53,12 @@ class Status:
     at_work: int = -1
     """Of a study on a cluster: the tasks that were at work when this was written; -1 where that is not told."""
     queue: str = ""
-    """How they stand in the queue, in words; not written, but asked for when an open study is read."""
+    """How they stand in the queue, or what an engine waits for, in words; not written, but found out when an open study
+    is read."""
     why: str = ""
     """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
     waits: str = ""
-    """What an engine waits for: its turn, or what keeps it from stopping."""
+    """What an engine waits for: its turn, a latency measurement, what keeps it from stopping, …"""
     doubt: str = ""
     """Why the engine of a running study may be gone though that is not known yet; not written, like `queue`."""
 
@@ -67,7 +68,7 @@ class Status:
     @property
     def standing(self) -> str:
         """What is known of an open study beside its state only when it is read: its queue, or doubts in its engine."""
-        return self.queue or self.doubt
+        return self.doubt or self.queue
 
     @property
     def counts(self) -> str:

@@ -5,16 +5,13 @@ What is tested in processes of this server is what is done with times, whatever 
 tested without it.
 """
 
-from engine.compute.latency import bench, layer_worker
+from engine.compute.latency import bench
 from engine.compute.worker import latency
 
 _SHORT = (
     (bench, "BLOCK_MS", 10.0),
     (bench, "WARMUP_MS", 20.0),
     (bench, "PATIENCE_S", 0.0),
-    (layer_worker, "PASSES", 1),
-    (layer_worker, "WARM_MS", 0.2),
-    (layer_worker, "BLOCK_MS", 0.3),
     (latency, "PATIENCE_S", 0.0),
 )
 _BEFORE = [getattr(module, name) for module, name, _ in _SHORT]

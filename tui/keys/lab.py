@@ -21,6 +21,12 @@ LAB: tuple[Action, ...] = (
         ("save_as", ("S",), "", "Save the preset to another file."),
         ("open", ("ctrl+o",), "open", "Open a preset: one that comes with secateur, or a file."),
         ("new", ("ctrl+n",), "", "Start a new preset."),
+        (
+            "compress",
+            ("b",),
+            "",
+            "Begin a new preset that searches for the best compressed version of this one's network.",
+        ),
         ("copy", ("y", "Y"), "", "Copy the preset or the command that runs it to your clipboard."),
         ("editor", ("E",), "", "Edit the preset as YAML in $VISUAL or $EDITOR; what comes back is checked."),
         ("yaml", ("v",), "", "View the preset as YAML, as it would be saved."),

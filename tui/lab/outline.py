@@ -79,7 +79,7 @@ def items(root: Mapping, problems: Iterable[Problem] = (), settled: str = "") ->
         off = not enabled(root, step.index)
         lines.append(Item(f"step:{step.index}", label, _step_value(step, swept), wrong, off))
     lines.append(Item(ADD, "add a step"))
-    unswept = "Sweep: nothing, the search chooses" if _is_set(root, "search") else "Sweep: nothing, one trial"
+    unswept = "Sweep: nothing, the search chooses" if is_set(root, "search") else "Sweep: nothing, one trial"
     lines.append(Item(SWEEP_HEAD, "Sweep" if swept else unswept, heading=True))
     lines += [
         Item(f"axis:{axis.path}", axis.path, axis_value(axis), _count(every_problem, axis.problem_path))
@@ -107,15 +107,15 @@ def section_value(root: Mapping, section: str, settled: str = "") -> str:
             )
         case "measure":
             size = value_at(root, Address(None, "measure.size")) is not False
-            parts = [*(["size"] if size else []), *(["latency"] if _is_set(root, "measure.latency") else [])]
+            parts = [*(["size"] if size else []), *(["latency"] if is_set(root, "measure.latency") else [])]
             return ", ".join(["accuracy", *parts])
         case "executor" if settled and not says_where(root):
             return f"Slurm, by {settled}"
         case "executor":
-            if _is_set(root, "executor.slurm"):
+            if is_set(root, "executor.slurm"):
                 return f"Slurm, partition {_written(root, 'executor.slurm.partition', 'by default')}"
             parallel = _written(root, "executor.local.parallel", "1")
-            return f"this machine, {parallel} at a time"
+            return f"this machine,{' not Slurm;' if settled else ''} {parallel} at a time"
         case "search":
             return _search_value(root)
         case _:
@@ -128,10 +128,10 @@ def section_value(root: Mapping, section: str, settled: str = "") -> str:
 
 def _search_value(root: Mapping) -> str:
     """What a search looks for, and its budget."""
-    if not _is_set(root, "search"):
+    if not is_set(root, "search"):
         return "off"
     goal = "most accurate" if value_at(root, Address(None, "search.most_accurate")) is True else "no goal"
-    if _is_set(root, "search.fastest"):
+    if is_set(root, "search.fastest"):
         goal = f"fastest in {_written(root, 'search.fastest.runtime', 'onnxruntime')}"
     elif smallest := _written(root, "search.smallest", ""):
         goal = f"smallest {smallest}"
@@ -143,7 +143,8 @@ def _last(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _is_set(root: Mapping, path: str) -> bool:
+def is_set(root: Mapping, path: str) -> bool:
+    """Whether the preset says anything but null there."""
     return value_at(root, Address(None, path)) not in (ABSENT, None)
 
 

@@ -23,10 +23,12 @@ class Place:
 
     Attributes:
         by: The file by which this preset runs by Slurm, if it does not say so itself.
+        instead: The file by which it would, if it did not say itself that it runs here.
         options: The value of each option of Slurm that a file settles, and the file.
     """
 
     by: str = ""
+    instead: str = ""
     options: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
 
 
@@ -44,6 +46,8 @@ def _executor(spec: "Spec", place: Place) -> list[Entry]:
     """Where it runs, and what is asked for there."""
     slurm = spec.settings.executor.slurm is not None
     where = "Slurm" + (f", by {place.by}" if place.by else "") if slurm else "this machine"
+    if place.instead and not slurm:
+        where += f"; others by Slurm, by {place.instead}"
     own = "slurm." if slurm else "local."
     entries = [entry for entry in _section(spec, "executor")[1] if entry[0].startswith(own)]
     return [

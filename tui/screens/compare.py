@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from engine.errors import SecateurError
 from engine.results import compare, pick
 from engine.results.summary import quality_name
-from engine.studies.rundir import studies
+from engine.studies.rundir import named, studies
 from engine.studies.state import load
 from tui.screens.base import BaseScreen
 from tui.screens.lab_texts import TextView
@@ -64,13 +64,13 @@ class CompareActions(BaseScreen):
 
     def _others(self, first: str) -> list[Choice]:
         """The other trials of its study that are done, its pick first, and the picks of other studies."""
-        study, index = compare.named(first)
+        study, index = named(first)
         run = self.session.run(study)
         with readable(run):
             state = load(run.path)
             choice = pick.pick(state, pick.rule(run.settings(), self.session.asked(run.name)))
             picked = choice.trial if choice else None
-            here = str(picked.index) if index == pick.PICK and picked else index
+            here = str(picked.index) if index in ("", pick.PICK) and picked else index
             done = [
                 trial for trial in state.trials if trial.measure.status == "done" and str(trial.index) != here
             ]
@@ -87,7 +87,7 @@ class CompareActions(BaseScreen):
     def _found(self, sides: list[str]) -> compare.Comparison:
         found = []
         for text in sides:
-            study, trial = compare.named(text)
+            study, trial = named(text)
             run = self.session.run(study)
             with readable(run):
                 found.append(compare.side(run, load(run.path), trial, self.session.asked(run.name)))

@@ -7,9 +7,11 @@ from textual import work
 
 from engine.errors import PresetInvalid, SecateurError
 from engine.presets import shipped
+from engine.presets.yaml.tree import to_yaml
 from engine.store.paths import home
 from engine.text.tables import abbreviate
 from tui.lab.document import Document, read, typed_path, with_suffix
+from tui.lab.outline import is_set
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import TextView, YamlView, diff_parts
 from tui.session import Failed
@@ -37,10 +39,10 @@ def _shown(path: Path) -> str:
 class FileActions(LabBase):
     """A part of the lab screen."""
 
-    def show_document(self, document: Document) -> None:
-        """Edit another document."""
+    def show_document(self, document: Document, at: str = "model") -> None:
+        """Edit another document, from the line `at` of its outline on."""
         self.document = document
-        self.query_one(Outline).point_at("model")
+        self.query_one(Outline).point_at(at)
         self.refresh_all(fresh=True)
 
     def before_quit(self) -> str:
@@ -90,6 +92,18 @@ class FileActions(LabBase):
     async def action_new(self) -> None:
         if await self._may_drop():
             self.show_document(Document.new())
+
+    @work
+    async def action_compress(self) -> None:
+        if is_set(self.document.root, "search"):
+            self.say("This preset is a search already: F9 runs it")
+        elif await self._may_drop():
+            from engine.presets import compress
+
+            sought = compress.instead(self.document.root.plain())
+            name = f"compress-{self.document.name}"
+            self.show_document(Document(read(to_yaml(sought), name), name), at="search")
+            self.say("Set what may be lost, what should be small and for how long; F9 runs it")
 
     @work
     async def action_open(self) -> None:

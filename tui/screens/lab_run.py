@@ -68,7 +68,9 @@ class RunActions(LabBase, StartActions):
         from engine.runner.executors import site
 
         options = {name: (value, site.shown(file)) for name, (value, file) in site.settled().items()}
-        return Place("" if says_where(self.document.root) else self.checked.settled, options)
+        settled = self.checked.settled
+        by, instead = ("", settled) if says_where(self.document.root) else (settled, "")
+        return Place(by, instead, options)
 
     async def _asked_when(self, spec: "Spec") -> bool | None:
         """Whether a study waits for those that run on this machine; None if it is not to be started after all."""

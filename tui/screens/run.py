@@ -102,7 +102,9 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         figure = run.training_figure(state) if state else Figure()
         over = state is not None and not live
-        waits = "the study waits for its turn" if state is not None and state.status == "queued" else ""
+        waits = ""
+        if state is not None and (why := state.waits or ("for its turn" if state.status == "queued" else "")):
+            waits = f"the study waits {why}"
         self.query_one("#training", Plot).show(figure, live=live, ended=over, waits=waits)
         curve = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
         self.query_one("#trials", Plot).show(curve, live=live, ended=over)

@@ -156,6 +156,9 @@ def _words(event: ev.Event, names: Mapping[str, str]) -> tuple[str, str]:
         case ev.StepProgress():
             share = _percent(event.done) if event.done or not event.text else ""
             return " ".join(filter(None, (step, share, event.text))), "muted"
+        case ev.StepWaits():
+            who = names.get(key, "the check-up")
+            return f"{who} waits {event.text}" if event.text else f"{who} goes on", "muted"
         case ev.EpochFinished():
             name, value = quality_of(event.measures, "validation_") or ("accuracy", None)
             what = "validation" if name == "accuracy" else "validation mAP"

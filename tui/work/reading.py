@@ -157,6 +157,7 @@ def snapshot(state: StudyState) -> StudyState:
     return replace(
         state,
         steps=steps,
+        waiting=dict(state.waiting),
         trials=trials,
         notices=list(state.notices),
         proposed=dict(state.proposed),

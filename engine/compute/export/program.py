@@ -7,7 +7,8 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from engine.compute.export.lengths import lengths_followed
-from engine.compute.export.source import FAILURES, Shape
+from engine.compute.export.source import Shape
+from engine.compute.models.layout import FAILURES
 from engine.errors import SecateurError, said_by
 
 EXAMPLES = 3

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from engine.compute.export.by_layers import by_layers
 from engine.compute.export.by_operators import by_operators
 from engine.compute.export.code import Unwritable
+from engine.compute.models.layout import FAILURES
 from engine.errors import SecateurError, said_by
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image."""
-FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, ArithmeticError)
-"""What tracing somebody's forward pass can raise."""
 TOLERANCE = 1e-5
 """Largest deviation of source by operators, over the largest output; source by layers computes the same bits."""
 BATCHES = (3, 1)

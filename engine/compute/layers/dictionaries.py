@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.layers.masks import Folding, mask_of, part_of, parts
+from engine.compute.layers.masks import Folding, mask_of, parts
 
 INDEX_TYPES = ((256, torch.uint8), (32_768, torch.int16), (2**31, torch.int32))
 """The smallest type for the numbers of so many entries."""
@@ -61,11 +61,6 @@ def repeat(conv: nn.Module, index: Tensor, entries: Tensor) -> None:
     room = entries.new_zeros(*index.shape, *entries.shape[1:])
     conv.register_parameter("weight", nn.Parameter(room, requires_grad=trained))  # type: ignore[arg-type]
     set_dictionary(conv, index, len(entries))
-
-
-def dictionary_of(module: nn.Module) -> KernelDictionary | None:
-    """The dictionary of the convolution's kernels, if it has one."""
-    return part_of(module, KernelDictionary)
 
 
 def dictionaries(model: nn.Module) -> dict[str, KernelDictionary]:

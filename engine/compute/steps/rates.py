@@ -44,15 +44,6 @@ def findings(model: nn.Module, of: Of) -> dict[str, Any]:
     return measured
 
 
-def rates_at(rows: Sequence[Row], level: float) -> dict[str, float]:
-    """For every layer the largest rate (0 … 1) whose predicted increase of the loss is at most `level` ≥ 0.
-
-    Between the rates measured the curves are straight; beyond the largest one nothing is predicted, and no
-    rate goes there.
-    """
-    return {layer: line.rate(level) for layer, line in loss_curves(rows).items()}
-
-
 def rates_for(
     rows: Sequence[Row], sizes: Mapping[str, int], share: float, least: Mapping[str, float] | None = None
 ) -> dict[str, float]:

@@ -30,7 +30,7 @@ def run(request: JobRequest, send: Send) -> None:
     for node in request.read_nodes():
         if store.get(node.key) is not None:
             continue
-        with computing(node, send), store.writing(node.key) as folder:
+        with computing(node, request, send), store.writing(node.key) as folder:
             started = time.monotonic()
             with _preset_at_fault():
                 checked = check(Tried(data, device, settings.seeds[0], templates, node.material))

@@ -1,7 +1,7 @@
 """What every job does around a node, whatever that computes: reading the data, waiting for the
 machine, keeping results, telling them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
 
-WAITING_S = 15.0
-"""Between two reports of waiting, which may take hours: each is a line in the study's events."""
+TOLD_AFTER_S = 1.0
+"""A shorter wait, as of two steps that begin at the same moment, is nobody's business."""
 
 
 def read_data(request: JobRequest) -> Dataset:
@@ -99,17 +99,34 @@ def finish(
     )
 
 
-def computing(node: Node, send: Send) -> AbstractContextManager[None]:
+def computing(node: Node, request: JobRequest, send: Send) -> AbstractContextManager[None]:
     """The host's lock while the node is computed: beside others, or alone for one that measures times from its start
     to its end."""
     if node.exclusive and not _timed_apart(node):
-        return lock.exclusive(waiting_alone(node, send))
-    return lock.shared(waiting_for_latency(node, send))
+        return measuring(node, request, send)
+    return beside_others(node, send)
 
 
-def alone(node: Node, send: Send) -> AbstractContextManager[None]:
+def alone(node: Node, request: JobRequest, send: Send) -> AbstractContextManager[None]:
     """The host's lock within `computing`, for a part of the node that is timed."""
-    return lock.exclusive(waiting_alone(node, send)) if _timed_apart(node) else nullcontext()
+    return measuring(node, request, send) if _timed_apart(node) else nullcontext()
+
+
+def beside_others(node: Node, send: Send) -> AbstractContextManager[None]:
+    """The host's lock, beside others; waiting for it is told."""
+    return lock.shared(
+        _telling(node, send, lambda _: f"for {lock.measuring() or 'a study'} to measure latency")
+    )
+
+
+def measuring(node: Node, request: JobRequest, send: Send) -> AbstractContextManager[None]:
+    """The host's lock, alone; waiting for it is told, and to those that wait for it, whose study measures."""
+
+    def text(processes: tuple[int, ...]) -> str:
+        who = f" (process {', '.join(map(str, processes))})" if processes else ""
+        return f"until other steps on this machine are over{who}, to measure latency"
+
+    return lock.exclusive(_telling(node, send, text), request.study)
 
 
 def _timed_apart(node: Node) -> bool:
@@ -117,40 +134,15 @@ def _timed_apart(node: Node) -> bool:
     return node.exclusive and step is not None and step.times_apart
 
 
-def waiting_alone(node: Node, send: Send) -> lock.Waiting:
-    """Tells, now and then, that the node waits until nothing else of ours computes."""
+def _telling(node: Node, send: Send, text: Callable[[tuple[int, ...]], str]) -> lock.Waiting:
+    """Tells that the node waits, for what, and when that is over; `text` gets the processes in the way."""
+    told = ""
 
-    def waiting(seconds: float, processes: tuple[int, ...]) -> None:
-        others = ", ".join(map(str, processes))
-        text = f"waiting{_so_long(seconds)} for the machine to be ours alone (process {others})"
-        send(ev.StepProgress(key=node.key, done=0.0, text=text))
+    def waiting(seconds: float, processes: tuple[int, ...] | None) -> None:
+        nonlocal told
+        now = "" if processes is None else text(processes)
+        if now != told and (told or seconds >= TOLD_AFTER_S):
+            told = now
+            send(ev.StepWaits(key=node.key, text=told))
 
-    return rarely(waiting)
-
-
-def waiting_for_latency(node: Node, send: Send) -> lock.Waiting:
-    """Tells, now and then, that the node waits while latency is measured for another study."""
-
-    def waiting(seconds: float, processes: tuple[int, ...]) -> None:
-        who = f" (process {', '.join(map(str, processes))})" if processes else ""
-        text = f"waiting{_so_long(seconds)} for a latency measurement{who}"
-        send(ev.StepProgress(key=node.key, done=0.0, text=text))
-
-    return rarely(waiting)
-
-
-def _so_long(seconds: float) -> str:
-    return f" {seconds:.0f} s" if seconds >= 1 else ""
-
-
-def rarely(report: lock.Waiting) -> lock.Waiting:
-    """`report`, called at once and then every WAITING_S at most."""
-    due = 0.0
-
-    def reported(seconds: float, processes: tuple[int, ...]) -> None:
-        nonlocal due
-        if seconds >= due:
-            due = seconds + WAITING_S
-            report(seconds, processes)
-
-    return reported
+    return waiting

@@ -15,9 +15,8 @@ from engine.compute.models.int8 import FILE
 from engine.compute.onnx import narrow
 from engine.compute.onnx.shape import Shape
 from engine.compute.runtimes.base import artefact
-from engine.compute.worker.commit import finish, place, waiting_alone
+from engine.compute.worker.commit import beside_others, finish, measuring, place
 from engine.errors import Unavailable
-from engine.machine import lock
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
@@ -52,10 +51,10 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
     assert params is not None and node.parent is not None and node.baseline is not None
     named = request.models_named()
     shape = _shape(store.folder(node.parent), named)
-    with lock.shared():
+    with beside_others(node, send):
         sides = [_side(key_, named, params, shape, store) for key_ in (node.baseline, node.parent)]
 
-    with lock.exclusive(waiting_alone(node, send)):
+    with measuring(node, request, send):
         rows = _quietest(sides, params, shape, request)
     rows = [row | place() for row in rows]
     _warn(node, rows, send)

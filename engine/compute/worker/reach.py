@@ -41,7 +41,7 @@ def run(request: JobRequest, send: Send) -> None:
         if store.get(node.key) is not None:
             continue
         with (
-            computing(node, send),
+            computing(node, request, send),
             store.writing(node.key) as folder,
             tempfile.TemporaryDirectory() as scratch,
         ):

@@ -125,8 +125,9 @@ def _equal(one: Tensor, two: Tensor) -> bool:
     return torch.equal(*(t.contiguous().flatten().view(torch.uint8) for t in (one, two)))
 
 
-def _waiting(seconds: float, processes: tuple[int, ...]) -> None:
-    print(f"waiting until no latency is measured (process {', '.join(map(str, processes))})", file=sys.stderr)
+def _waiting(seconds: float, processes: tuple[int, ...] | None) -> None:
+    if processes is not None:
+        print(f"waiting for {lock.measuring() or 'a study'} to measure latency", file=sys.stderr)
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def run(
         if work.store.get(node.key) is not None:
             continue
         send(ev.StepStarted(key=node.key, kind=node.kind, pid=os.getpid()))
-        with computing(node, send):
+        with computing(node, request, send):
             reset_peak()
             _compute(node, work, time.monotonic())
 
@@ -206,7 +206,7 @@ def _context(node: Node, work: Work) -> Context:
         work.send,
         templates=work.store.templates,
         stopping=work.stopping,
-        alone=lambda: alone(node, work.send),
+        alone=lambda: alone(node, work.request, work.send),
     )
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from engine.errors import UsageError
 from engine.machine import gpus
 from engine.machine.value import Machine, here
 from engine.params.preset import Settings
-from engine.runner.executors import nodes, request
+from engine.presets.spec import Spec
+from engine.runner.executors import nodes, request, site
 from engine.runner.executors.base import Executor
 from engine.runner.executors.local import LocalExecutor
 from engine.studies.job import JobRequest
@@ -55,4 +57,17 @@ def executor(
         processes=settings.distributed.here(settings.executor.slurm),
         gpus=gpus.of_device(settings.device) if on.device == "cuda" else (),
         preload=preload,
+    )
+
+
+def passed_over(spec: Spec) -> str:
+    """What to tell of a preset that says it runs here, where site or user have others run by Slurm; empty elsewhere."""
+    if not spec.says_where or spec.settings.executor.slurm is not None:
+        return ""
+    try:
+        file = site.by_default()
+    except UsageError:  # of no concern to what runs here
+        return ""
+    return (
+        f"runs here, as the preset's executor says: by {site.shown(file)} others run by Slurm" if file else ""
     )

@@ -9,7 +9,7 @@ import pytest
 
 from engine.charts import trials as charts
 from engine.charts.owner import owner_of
-from engine.charts.sensitivity import EVERY, MOST, names
+from engine.charts.sensitivity import EVERY, MOST, names, without_tables
 from engine.cli import sensitivity
 from engine.errors import UsageError
 from engine.plotting import csv as as_csv
@@ -168,6 +168,17 @@ def test_a_legend_of_many_layers_leaves_room_for_the_chart() -> None:
     drawn = text.draw(figure, 80, 24, colour=False).splitlines()
     assert len(drawn) <= 24 and max(map(len, drawn)) <= 80
     assert sum("┤" in line or "│" in line for line in drawn) >= 12
+
+
+def test_a_step_that_found_nothing_is_told_with_those_that_did() -> None:
+    state = scanned({"rows": []}, found(), ids=2)
+    told = without_tables([state], "id0.rate")
+    assert (
+        told is not None
+        and told.title == "There are no tables of id0"
+        and told.remedy == "Choose --x id1.rate."
+    )
+    assert without_tables([state], "id1.rate") is None
 
 
 def test_exports_hold_every_row() -> None:

@@ -43,7 +43,7 @@ def test_the_specification_says_what_the_program_takes(capsys: pytest.CaptureFix
     commands = {command["name"]: command for command in found["commands"]}
     assert {"run", "show", "report", "data check"} < set(commands)
     options = {argument["name"]: argument for argument in commands["show"]["arguments"]}
-    assert options["within"]["type"] == "number" and options["trial"]["type"] == "integer"
+    assert options["within"]["type"] == "number" and options["trial"]["type"] == "string"
     assert options["study"]["required"] and not options["study"]["flag"]
     assert {step["name"] for step in found["preset"]["steps"]} == set(STEPS)
     assert {event["event"] for event in found["events"]} > {"planned", "epoch-finished", "study-finished"}
@@ -61,6 +61,17 @@ def test_what_the_usage_has_in_brackets_may_be_left_out() -> None:
     assert declared.command_line(listing, {}) == ["list"]
 
 
+def test_a_trial_is_named_behind_its_study_or_by_its_number(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(capsys, "show", "a-1:1", "--json") == answer(
+        capsys, "show", "a-1", "--trial", "1", "--json"
+    )
+    assert answer(capsys, "show", "latest:pick", "--json")["index"] == 3
+    for words in (["show", "a-1:0", "--trial", "1"], ["show", "a-1:7"], ["report", "a-1:0", "r.html"]):
+        answer(capsys, *words, "--json", code=EXIT_USAGE)
+
+
 def test_errors_are_json_too(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["show", "b-1"], ["show"], ["nonsense"], ["show", "a-1", "--trial", "x"]):
         found = answer(capsys, *words, "--json", code=EXIT_USAGE)
@@ -76,7 +87,7 @@ def test_words_are_made_of_values_as_they_are_declared() -> None:
     )
     assert line == ["plot", "--by=x", "--log", "--csv=f", "--", "a", "b"]
     for values in (
-        {"study": "a", "trial": "3"},
+        {"study": "a", "trial": True},
         {"study": "a", "strange": 1},
         {},
         {"study": "a", "json": "yes"},

@@ -15,7 +15,7 @@ def test_a_difference_of_two_percentages_is_in_points(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = study(({"sparsity": 0.5}, measures(0.8965, nonzero=50, sparsity=0.5)))
-    show(RunDir.of(tmp_path, "s-1"), state, 0, as_json=False)
+    show(RunDir.of(tmp_path, "s-1"), state, state.trials[0], as_json=False)
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert rows["accuracy"].split("  ")[-1].strip() == "-0.35 points"
     assert rows["sparsity"].endswith("+50.0 points")
@@ -27,7 +27,7 @@ def test_what_a_cancelled_study_did_not_reach_is_not_run(
 ) -> None:
     state = study(({"sparsity": 0.5}, None))
     state.status = "cancelled"
-    show(RunDir.of(tmp_path, "s-1"), state, 0, as_json=False)
+    show(RunDir.of(tmp_path, "s-1"), state, state.trials[0], as_json=False)
     out = capsys.readouterr().out
     assert "trial 0 (not run)" in out
     assert "waiting" not in out
@@ -41,8 +41,8 @@ def test_classes_are_told_beside_the_baseline(tmp_path: Path, capsys: pytest.Cap
         folder = run.store().folder(key)
         folder.mkdir(parents=True)
         (folder / CLASSES).write_text(json.dumps(found))
-    show(run, state, 0, as_json=False)
+    show(run, state, state.trials[0], as_json=False)
     out = capsys.readouterr().out
     assert "dog (3)" in out and "-75.0 points" in out and "worst_class" in out
-    show(run, state, 0, as_json=True)
+    show(run, state, state.trials[0], as_json=True)
     assert json.loads(capsys.readouterr().out)["classes"] == made

@@ -65,7 +65,7 @@ class GaveUp(Exception):
 
 
 def give_up(after: float = 0.15) -> lock.Waiting:
-    def check(waited: float, holders: tuple[int, ...]) -> None:
+    def check(waited: float, holders: tuple[int, ...] | None) -> None:
         if waited >= after:
             raise GaveUp
 
@@ -117,16 +117,48 @@ def test_a_waiting_measurement_is_not_starved_by_new_trials(holder, monkeypatch)
 def test_the_waiter_is_told_who_is_in_the_way(holder, monkeypatch):
     process = holder("shared")
     wait_held(process)
-    seen: list[tuple[int, ...]] = []
+    seen: list[tuple[int, ...] | None] = []
 
-    def note(waited: float, holders: tuple[int, ...]) -> None:
+    def note(waited: float, holders: tuple[int, ...] | None) -> None:
         seen.append(holders)
-        let_go(process)
+        if holders is not None:
+            let_go(process)
 
     with lock.exclusive(note):
         pass
     known = Path("/proc/locks").exists()
-    assert seen == ([(process.pid,)] if known else [()])
+    assert seen == [(process.pid,) if known else (), None], "and then that the wait is over"
+
+
+def test_what_the_end_of_a_wait_raises_gives_the_lock_back(holder, monkeypatch):
+    process = holder("exclusive")
+    wait_held(process)
+
+    def give_up(waited: float, holders: tuple[int, ...] | None) -> None:
+        if holders is None:
+            raise GaveUp
+        let_go(process)
+
+    with pytest.raises(GaveUp), lock.shared(give_up):
+        pass
+    assert not blocked(lock.exclusive, monkeypatch)
+
+
+def test_who_measures_is_known_to_others_and_a_name_that_can_not_be_written_stops_nobody(
+    own_folder, monkeypatch
+):
+    assert lock.measuring() == ""
+    with lock.exclusive(who="a-long-name-1"):
+        pass
+    with lock.exclusive(who="b-1"):
+        assert lock.measuring() == "b-1"
+
+    def full(*_: object) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(lock.os, "pwrite", full)
+    with lock.exclusive(who="c-1"):
+        assert lock.measuring() == ""
 
 
 def test_a_forked_child_does_not_keep_its_parents_lock(monkeypatch):

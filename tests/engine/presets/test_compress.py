@@ -1,11 +1,14 @@
 """A search's preset from a few words."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.presets import compress, spec
+from engine.presets import compress, shipped, spec
+from engine.presets.steps import normalise
+from engine.presets.yaml import tree
 
 
 def read(network: str, goal: dict[str, Any], **within: Any) -> spec.Spec:
@@ -38,3 +41,17 @@ def test_own_code_is_trained_wherever_it_lies() -> None:
 def test_networks_of_torchvision_come_with_their_weights() -> None:
     found = read("torchvision/resnet18", {"smallest": "parameters"})
     assert found.settings.model.weights == "pretrained" and not found.steps
+
+
+@pytest.mark.parametrize("shipped_preset", shipped.shipped(), ids=lambda one: one.name)
+def test_what_any_preset_compresses_can_be_searched_for_instead(shipped_preset: shipped.Shipped) -> None:
+    """With its network, data and training, and nothing of what compressed it."""
+    own = spec.read(shipped_preset.path)
+    document = normalise(tree.load(shipped_preset.path.read_text("utf-8"), str)[0]).plain()
+    found = spec.parse(spec.to_yaml(compress.instead(document)), "p")
+    assert found.space is not None and not found.axes
+    assert found.settings.model == own.settings.model and found.settings.data == own.settings.data
+    assert found.settings.executor == own.settings.executor
+    assert [step for step in found.steps if step.trains] == list(
+        itertools.takewhile(lambda step: step.trains, own.trials[0].steps)
+    )

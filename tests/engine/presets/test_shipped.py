@@ -63,6 +63,9 @@ def test_a_misspelled_path_is_corrected(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         find(str(tmp_path / "stduy.yaml"))
     assert caught.value.remedy == f"Did you mean {tmp_path / 'study.yaml'}?"
+    with pytest.raises(UsageError) as caught:
+        find(str(tmp_path / "abc.yaml"))
+    assert not caught.value.remedy, "the suffix alone is like it"
 
 
 def test_nothing_like_it_lists_what_there_is() -> None:

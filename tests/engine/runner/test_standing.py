@@ -98,6 +98,22 @@ def test_tasks_that_never_began_are_told_with_what_their_log_says_before_slurm_i
     assert "\n".join(failures.lines(load(run.path))).count("no such module") == 1
 
 
+def test_a_task_that_never_began_waits_no_longer_though_slurm_was_asked_before(
+    calls: Path, tmp_path: Path
+) -> None:
+    run = study(tmp_path, 10)
+    launch.start(run)
+    job, *_ = run.jobs()
+    row = f"{job}_[0-9%4]|PENDING|N/A|0:00|2:00||9|Priority|{run.path}"
+    (tmp_path / "bin" / "squeue").write_text(f"#!/bin/sh\necho '{row}'\n")
+    queue.forget()
+    assert run.read_status().queue == "10 tasks wait: others come first"
+    for task in ("0", "3"):
+        (run.unbegun / f"{job}_{task}").write_text("3 n1\n")
+    ended = f"task {job}_0 ended with exit code 3 on n1 before it began, and 1 other ended so too"
+    assert run.read_status().queue == f"8 tasks wait: others come first; {ended}"
+
+
 def test_what_a_task_told_last_is_why_a_study_was_lost(calls: Path, tmp_path: Path) -> None:
     run = study(tmp_path, 1)
     launch.start(run)

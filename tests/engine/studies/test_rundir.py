@@ -134,6 +134,10 @@ def test_studies_are_numbered_and_found(tmp_path: Path) -> None:
     assert find(tmp_path, "my-sweep-2").preset.read_text() == "about: x\n"
     with pytest.raises(UsageError, match="my-sweep"):
         find(tmp_path, "my-swep-2")
+    with pytest.raises(UsageError, match="It holds 3 studies"):
+        find(tmp_path, "other-2")  # the number alone is like it
+    with pytest.raises(UsageError, match="my-sweep-2:0 is a trial"):
+        find(tmp_path, "my-sweep-2:0")
 
 
 def test_a_study_is_found_by_its_workspace_and_name_and_from_a_neighbour(tmp_path: Path) -> None:

@@ -196,6 +196,19 @@ def test_a_trial_of_a_study_that_is_over_neither_runs_nor_waits() -> None:
     assert [state.standing(step) for step in state.trials[0].chain] == ["done", "unfinished", "not run"]
 
 
+def test_a_study_waits_while_all_that_runs_of_it_does() -> None:
+    state = replayed(started(), ev.StepWaits(key="c", text="for a-1 to measure latency"))
+    assert state.waits == "for a-1 to measure latency", "its check-up"
+    for event in (ev.StepWaits(key="c", text=""), planned(TWO), began("p0"), began("p1")):
+        state.apply(event)
+    state.apply(ev.StepWaits(key="p0", text="for b-1 to measure latency"))
+    assert (state.waits, state.steps["p0"].text) == ("", "waits for b-1 to measure latency")
+    state.apply(ev.StepWaits(key="p1", text="for b-1 to measure latency"))
+    assert state.waits == "for b-1 to measure latency"
+    state.apply(ev.StepWaits(key="p0", text=""))
+    assert (state.waits, state.steps["p0"].text) == ("", "")
+
+
 def test_a_study_whose_engine_is_gone_is_lost(tmp_path: Path) -> None:
     run = folder(tmp_path, started(), planned(ONE), began("t"))
     import os

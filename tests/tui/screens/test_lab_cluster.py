@@ -85,12 +85,14 @@ async def test_where_the_site_has_settled_it_the_lab_says_so_and_this_machine_ca
         await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
         await until(pilot, lambda: "in the background, also when you log out" in shown(pilot))
         await pilot.press("t", "h", "i", "s", "enter")
-        await until(pilot, lambda: pilot.app.screen is screen and "this machine, 1 at a time" in shown(pilot))
+        await until(
+            pilot, lambda: pilot.app.screen is screen and "this machine, not Slurm; 1 at" in shown(pilot)
+        )
         switch = switch_of(screen)
         assert switch.current == "off"
         review = await reviewed(pilot)
         assert review.spec.settings.executor.slurm is None
-        assert "* where  this machine" in text(review)
+        assert f"* where  this machine; others by Slurm, {by}" in text(review)
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is screen)
         screen.enter(switch, choice(switch, "on"))

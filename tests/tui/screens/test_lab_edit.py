@@ -22,3 +22,16 @@ async def test_a_value_within_what_is_swept_is_refused_with_the_reason(tmp_path:
         await pilot.pause()
         assert "lies within prune.weights.schedule, which is swept" in " ".join(shown(pilot).split())
         assert not screen.document.dirty
+
+
+async def test_a_search_for_the_best_version_of_its_network_is_a_key_away(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await pilot.press("b")
+        await pilot.pause()
+        sought = screen.document.root.plain()
+        assert sought["model"] == {"name": "resnet20"} and sought["search"]["smallest"] == "size.packed"
+        assert [[*step] for step in sought["steps"]] == [["train"]] and "sweep" not in sought
+        assert screen.document.name == "compress-quickstart" and screen.document.path is None
+        await pilot.press("b")
+        await pilot.pause()
+        assert "a search already" in " ".join(shown(pilot).split())

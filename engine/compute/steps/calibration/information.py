@@ -83,7 +83,8 @@ def information(
     with ExitStack() as hooks, differentiable(model):
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(keep(name)).remove)
-        for pixels, targets in batches:
+        for number, (pixels, targets) in enumerate(batches):
+            context.progress(0.0, f"what the answer hangs on ({number * batch} of {len(order)} images)")
             losses = _log_likelihoods(model, pixels, targets, context, chance)
             wanted = [outputs[name] for name in layers]
             found: dict[str, Tensor] = {}

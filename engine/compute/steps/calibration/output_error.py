@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, to_device
+from engine.compute.context import Context, Tell, to_device, untold, within
 from engine.compute.layers.operands import computed_by_product
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
@@ -86,6 +86,7 @@ class OutputErrors:
         original's answer hangs on them (`Information`); a classifier's, for a detector's needs its boxes.
         """
         self._layers, self._context, self._damping, self._kept = layers, context, damping, kept or {}
+        self._count = count
         original = to_device(copy.deepcopy(model) if original is None else original, context.device).eval()
         pixels = next(images(context, 2, "refit"))
         self.order = with_form(model, layers, pixels, context)
@@ -108,26 +109,32 @@ class OutputErrors:
     def __exit__(self, *of: object) -> None:
         self._passes.__exit__(*of)
 
-    def each(self, doing: str = "") -> Iterator[tuple[str, OutputError]]:
-        """Every layer in `order` with its form, for which those before it are to be done; tells how far that is."""
+    def each(self, doing: str = "") -> Iterator[tuple[str, OutputError, Tell]]:
+        """Every layer in `order` with its form, for which those before it are to be done, and what is to be told how
+        far the work on it is."""
         for number, name in enumerate(self.order):
-            text = f"{doing}{name} ({number + 1} of {len(self.order)})"
-            self._context.progress(number / len(self.order), text)
-            yield name, self.of(name)
+            tell = self._context.part(number, len(self.order), doing + name)
+            yield name, self.of(name, within(tell, 0, 2)), within(tell, 1, 2)
 
-    def of(self, name: str) -> OutputError:
+    def of(self, name: str, tell: Tell = untold) -> OutputError:
         """The form of layer `name`, with what enters it now; layers are asked for in their order."""
         free = self._bias(name) is not None or name in self._norms
-        passed, chance = self._passes.at(name), positions_of(name, self._context)
         return output_error(
             self._layers[name],
-            passed,
-            chance,
+            self._told(self._passes.at(name), tell),
+            positions_of(name, self._context),
             damping=self._damping,
             free_mean=free,
             kept=self._kept.get(name),
             weights=self._weights.get(name),
         )
+
+    def _told(self, passed: Iterable[Passed], tell: Tell) -> Iterator[Passed]:
+        seen = 0
+        for one in passed:
+            yield one
+            seen += len(one[0])  # not images where a sequence's steps come first
+            tell(min(seen / self._count, 1.0))
 
     def keep_means(self, name: str, error: OutputError) -> None:
         """Set the bias of layer `name`, or the running mean behind it, so that its outputs have the means they had.

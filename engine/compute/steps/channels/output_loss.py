@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context
+from engine.compute.context import Context, Tell
 from engine.compute.layers.select import weight_of
 from engine.compute.steps.calibration.activations import (
     can_refit,
@@ -92,15 +92,15 @@ def output_losses(model: nn.Module, groups: list[Group], context: Context) -> di
     found: dict[str, Tensor] = {}
     for part in _parts(ranked, refitted, layers):
         names = {cut.module for group in part for cut in refitted[group.name]}
-        inverses = _inverses(model, {n: layer for n, layer in layers.items() if n in names}, context)
+        done = len(found) / len(ranked)
+        inverses = _inverses(model, {n: layer for n, layer in layers.items() if n in names}, context, done)
         for group in part:
-            about = f"ranking {group.name} ({len(found) + 1} of {len(ranked)})"
-            context.progress(len(found) / len(ranked), about)
+            tell = context.part(len(found), len(ranked), f"ranking {group.name}")
             of_group = [
                 _taker(cut, layers, inverses[cut.module], told[cut.module].channels)
                 for cut in refitted[group.name]
             ]
-            found[group.name] = _in_turn(group, of_group)
+            found[group.name] = _in_turn(group, of_group, tell)
     return found
 
 
@@ -132,13 +132,16 @@ def _refitted(model: nn.Module, names: set[str], context: Context) -> dict[str, 
     return {name: able[name] for name in with_form(model, able, next(images(context, 2, "refit")), context)}
 
 
-def _inverses(model: nn.Module, layers: Mapping[str, nn.Module], context: Context) -> dict[str, Tensor]:
+def _inverses(
+    model: nn.Module, layers: Mapping[str, nn.Module], context: Context, done: float
+) -> dict[str, Tensor]:
     """The inverse of each layer's second moments per position, about the mean: a bias or BatchNorm behind it, which
-    nearly every layer has, keeps the means of outputs."""
+    nearly every layer has, keeps the means of outputs. `done`: the share of the step that is."""
     sums: dict[str, Tensor] = {}
     chances = {name: positions_of(name, context) for name in layers}
 
     def add(name: str, layer: nn.Module, given: Tensor, output: Tensor) -> None:
+        context.progress(done, f"what enters {name}")
         gram, _ = normal_equations(layer, [(given, output)], chances[name], constant=True, kept=NONE)
         sums[name] = sums[name] + gram[0] if name in sums else gram[0]
 
@@ -155,6 +158,7 @@ def _inverses(model: nn.Module, layers: Mapping[str, nn.Module], context: Contex
             model(pixels)
     inverses = {}
     for name in layers:
+        context.progress(done, f"inverting what enters {name}")
         gram = sums.pop(name)
         gram = gram / gram[-1, -1]
         second = gram[:-1, :-1] - gram[:-1, -1:] * gram[-1:, :-1]
@@ -171,8 +175,8 @@ def _taker(cut: Cut, layers: Mapping[str, Any], inverse: Tensor, slopes: Tensor)
     return _Taker(weight.flatten(1), inverse, columns.to(weight.device), slopes)
 
 
-def _in_turn(group: Group, takers: list[_Taker]) -> Tensor:
-    """The values of the group's units (units,), float64 on the CPU."""
+def _in_turn(group: Group, takers: list[_Taker], tell: Tell) -> Tensor:
+    """The values of the group's units (units,), float64 on the CPU; `tell` is told the share that is known."""
     left = list(range(group.units))
     values = torch.zeros(group.units, dtype=torch.float64)
     highest = 0.0
@@ -186,4 +190,5 @@ def _in_turn(group: Group, takers: list[_Taker]) -> Tensor:
         for taker in takers:
             taker.remove(units)
         left = [unit for unit in left if unit not in units]
+        tell(1 - len(left) / group.units)
     return values

@@ -63,7 +63,7 @@ class Reconstruction:
             kept=kept,
             informed=True,
         ) as errors:
-            for name, error in errors.each("refitting "):
+            for name, error, _ in errors.each("refitting "):
                 weight = weight_of(layers[name])
                 with torch.no_grad():
                     weight.copy_(error.best.reshape(weight.shape))

@@ -102,7 +102,7 @@ def _merge(
     rows = []
     with edits.resized(model):
         for number, chain in enumerate(pairs):
-            context.progress(number / len(pairs), f"{chain.producer} ({number + 1} of {len(pairs)})")
+            context.part(number, len(pairs), chain.producer)
             rows.append(_merge_one(model, chain, wanted[chain.producer], params, context))
             consumer = model.get_submodule(chain.consumer)
             if method.repair and can_refit(consumer):
@@ -177,7 +177,7 @@ def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Co
     }
     wanted = counts(candidates, params.ratio, params.scope)
     for number, (name, layer) in enumerate(layers.items()):
-        context.progress(number / len(layers), f"{name} ({number + 1} of {len(layers)})")
+        context.part(number, len(layers), name)
         rows.append(_share_one(model, name, layer, wanted[name], params, context))
     return rows
 

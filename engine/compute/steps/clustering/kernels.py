@@ -33,7 +33,7 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
     }
     rows = []
     for number, (name, layer) in enumerate(convolutions.items()):
-        context.progress(number / len(convolutions), f"{name} ({number + 1} of {len(convolutions)})")
+        context.part(number, len(convolutions), name)
         rows.append(_cluster(name, layer, params, context))
     context.observations["dictionaries"] = rows
     if params.calibrate:

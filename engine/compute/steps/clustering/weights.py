@@ -29,7 +29,7 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
     overlays.refuse(layers, params, title="Rounded weights cannot be clustered")
     left, rows = [], []
     for number, (name, module) in enumerate(layers.items()):
-        context.progress(number / len(layers), name)
+        context.part(number, len(layers), name)
         seed = derive(context.seed, "cluster", context.position, name)
         before = weight_of(module).detach().clone()
         if _cluster(module, params, seed):

@@ -38,7 +38,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
     folded = 0
     rows = []
     for number, (name, module) in enumerate(able.items()):
-        context.progress(number / len(able), name)
+        context.part(number, len(able), name)
         was_folded = any(isinstance(part, Folding) for part in module.modules())
         row = split(model, name, each[name]) if name in each else None
         if row is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from engine.compute.context import Tell, untold
 from engine.compute.steps.calibration.output_error import OutputError
 
 Keep = Callable[[Tensor, float], Tensor]
@@ -21,7 +22,7 @@ CLOSE = 1e-6
 MOST_ROUNDS = 500
 
 
-def chosen(error: OutputError, keep: Keep) -> Tensor:
+def chosen(error: OutputError, keep: Keep, tell: Tell = untold) -> Tensor:
     """The mask of the weights to keep: in rounds, the largest by what their outputs weigh, the others making up.
 
     Alternating directions (Boža 2024, "Fast and Effective Weight Update for Pruned Large Language Models", algorithms
@@ -37,6 +38,7 @@ def chosen(error: OutputError, keep: Keep) -> Tensor:
     owed = torch.zeros_like(weights)
     mask = torch.ones_like(weights, dtype=torch.bool)
     for number in range(1, RISING + SETTLED + 1):
+        tell((number - 1) / (RISING + SETTLED))
         wanted = weights + owed
         # Fast at first, when there is much that hardly matters.
         mask = keep(wanted.abs(), min(number / RISING, 1.0) ** (1 / 3))
@@ -46,7 +48,7 @@ def chosen(error: OutputError, keep: Keep) -> Tensor:
     return mask
 
 
-def refitted(error: OutputError, mask: Tensor) -> Tensor:
+def refitted(error: OutputError, mask: Tensor, tell: Tell = untold) -> Tensor:
     """The weights of least error that are zero where `mask` is false, by conjugate gradients from the best of all."""
     curvature = error.hessian.diagonal(dim1=1, dim2=2)[:, None, :]
     wanted = torch.where(mask, error.best @ error.hessian, 0.0)
@@ -56,7 +58,8 @@ def refitted(error: OutputError, mask: Tensor) -> Tensor:
     steep = left / curvature
     direction, slope = steep, (left * steep).sum(-1, keepdim=True)
     tiny = torch.finfo(weights.dtype).tiny
-    for _ in range(MOST_ROUNDS):
+    for number in range(MOST_ROUNDS):
+        tell(number / MOST_ROUNDS)
         if bool((left.norm(dim=-1, keepdim=True) <= close).all()):
             break
         bent = torch.where(mask, direction @ error.hessian, 0.0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.context import Context, to_device
+from engine.compute.context import Context, Tell, to_device, within
 from engine.compute.layers.masks import Mask, mask_of, set_mask
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.steps.calibration.output_error import OutputError, OutputErrors
@@ -124,13 +124,13 @@ def _lay(
     if able and (by_outputs or params.repair):
         with OutputErrors(model, able, context, count=IMAGES, damping=DAMPING, norms=True) as errors:
             done = errors.order
-            for name, error in errors.each():
+            for name, error, tell in errors.each():
                 mask = masks[name]
                 if by_outputs:
-                    mask = _by_outputs(layers[name], error, partial(keep, name))
+                    mask = _by_outputs(layers[name], error, partial(keep, name), within(tell, 0, 2))
                 set_mask(layers[name], mask)
                 if params.repair:
-                    _repair(layers[name], error, mask)
+                    _repair(layers[name], error, mask, within(tell, 1, 2))
                     errors.keep_means(name, error)
     for name in layers.keys() - done:
         set_mask(layers[name], masks[name])
@@ -138,7 +138,9 @@ def _lay(
         recalibrate(model, context)
 
 
-def _by_outputs(layer: nn.Module, error: OutputError, keep: Callable[[Tensor, float], Tensor]) -> Tensor:
+def _by_outputs(
+    layer: nn.Module, error: OutputError, keep: Callable[[Tensor, float], Tensor], tell: Tell
+) -> Tensor:
     """The mask that `keep` makes of scores in the shape of the weight; weights that are masked already go first."""
     shape, before = weight_of(layer).shape, mask_of(layer)
 
@@ -147,12 +149,12 @@ def _by_outputs(layer: nn.Module, error: OutputError, keep: Callable[[Tensor, fl
         own = own if before is None else torch.where(before.mask, own, -1.0)
         return keep(own, share).reshape(scores.shape)
 
-    return chosen(error, placed).reshape(shape)
+    return chosen(error, placed, tell).reshape(shape)
 
 
-def _repair(layer: nn.Module, error: OutputError, mask: Tensor) -> None:
+def _repair(layer: nn.Module, error: OutputError, mask: Tensor, tell: Tell) -> None:
     """Give the layer the weights of least error that are zero where `mask` is false."""
-    weights = refitted(error, mask.reshape(error.best.shape))
+    weights = refitted(error, mask.reshape(error.best.shape), tell)
     with torch.no_grad():
         leaf_of(layer).copy_(weights.reshape(mask.shape))
 

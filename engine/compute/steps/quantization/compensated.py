@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from engine.compute.context import Tell, untold, within
 from engine.compute.steps.calibration.output_error import OutputError
 
 BLOCK = 64
@@ -37,40 +38,50 @@ class Grid:
         return torch.minimum(torch.maximum(codes, self.bottom[..., places]), self.top[..., places])
 
 
-def compensated(error: OutputError, grid: Grid, *, fit_steps: bool) -> tuple[Tensor, Grid]:
+def compensated(
+    error: OutputError, grid: Grid, *, fit_steps: bool, tell: Tell = untold
+) -> tuple[Tensor, Grid]:
     """Codes of small error, and their grid; with `fit_steps` its steps are chosen too, starting from those of `grid`.
 
     GPTQ (Frantar et al. 2023, algorithm 1, in the order of the hessian's diagonal), for which the best of some steps
     are taken, filter by filter; then in turns coordinate descent over the codes (each weight at its best while the
     others stay) and least squares of the steps, neither of which can make the error larger.
     """
+    first, *turns, last = (within(tell, number, TURNS + 2) for number in range(TURNS + 2))
     if fit_steps:
-        codes, grid = _of_best_steps(error, grid)
+        codes, grid = _of_best_steps(error, grid, first)
     else:
-        codes = gptq(error, grid)
-    for _ in range(TURNS):
-        codes = descended(error, codes, grid)
+        codes = gptq(error, grid, first)
+    for turn in turns:
+        codes = descended(error, codes, grid, turn)
         if fit_steps:
             grid = fitted(error, codes, grid)
-    return descended(error, codes, grid), grid
+    return descended(error, codes, grid, last), grid
 
 
-def _of_best_steps(error: OutputError, grid: Grid) -> tuple[Tensor, Grid]:
+def _of_best_steps(error: OutputError, grid: Grid, tell: Tell) -> tuple[Tensor, Grid]:
     """For each filter the best of its steps and shorter ones, and the codes that GPTQ finds on them."""
     groups, _, weights = error.best.shape
     at_once = max(STACKED // (groups * weights * len(SHARES)), 1)
-    found = [
-        _of_best_share(replace(error, best=best), Grid(step, bottom, top, grid.width))
-        for best, step, bottom, top in zip(
+    parts = list(
+        zip(
             *(torch.split(of, at_once, dim=1) for of in (error.best, grid.step, grid.bottom, grid.top)),
             strict=True,
         )
+    )
+    found = [
+        _of_best_share(
+            replace(error, best=best),
+            Grid(step, bottom, top, grid.width),
+            within(tell, number, len(parts)),
+        )
+        for number, (best, step, bottom, top) in enumerate(parts)
     ]
-    codes, steps = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+    codes, steps = (torch.cat(of, dim=1) for of in zip(*found, strict=True))
     return codes, replace(grid, step=steps)
 
 
-def _of_best_share(error: OutputError, grid: Grid) -> tuple[Tensor, Tensor]:
+def _of_best_share(error: OutputError, grid: Grid, tell: Tell) -> tuple[Tensor, Tensor]:
     """Codes and steps of a few filters: all shares are tried at once, as if there were so many more filters."""
 
     def stacked(of: Tensor) -> Tensor:
@@ -79,7 +90,7 @@ def _of_best_share(error: OutputError, grid: Grid) -> tuple[Tensor, Tensor]:
     shares = grid.step.new_tensor(SHARES).repeat(grid.step.shape[1])[:, None]
     tried = Grid(stacked(grid.step) * shares, stacked(grid.bottom), stacked(grid.top), grid.width)
     every = replace(error, best=stacked(error.best))
-    codes = gptq(every, tried)
+    codes = gptq(every, tried, tell)
     steps = fitted(every, codes, tried).step
     errors = every.of(codes * steps).reshape(*error.best.shape[:2], len(SHARES))
     first = torch.arange(error.best.shape[1], device=errors.device) * len(SHARES)
@@ -87,7 +98,7 @@ def _of_best_share(error: OutputError, grid: Grid) -> tuple[Tensor, Tensor]:
     return codes.gather(1, chosen), steps.gather(1, chosen)
 
 
-def gptq(error: OutputError, grid: Grid) -> Tensor:
+def gptq(error: OutputError, grid: Grid, tell: Tell = untold) -> Tensor:
     """Rounds one weight of all filters after the other; those not yet rounded move to make up for its error."""
     order = torch.argsort(error.hessian.diagonal(dim1=1, dim2=2), dim=1, descending=True, stable=True)
     across = order[:, None, :].expand_as(error.best)
@@ -100,6 +111,7 @@ def gptq(error: OutputError, grid: Grid) -> Tensor:
     factor = torch.linalg.cholesky(inverse, upper=True)
     codes = torch.empty_like(weights)
     for start in range(0, weights.shape[2], BLOCK):
+        tell(start / weights.shape[2])
         end = min(start + BLOCK, weights.shape[2])
         errors = torch.empty_like(weights[..., start:end])
         for place in range(start, end):
@@ -112,12 +124,13 @@ def gptq(error: OutputError, grid: Grid) -> Tensor:
     return torch.empty_like(codes).scatter_(2, across, codes)
 
 
-def descended(error: OutputError, codes: Tensor, grid: Grid) -> Tensor:
+def descended(error: OutputError, codes: Tensor, grid: Grid, tell: Tell = untold) -> Tensor:
     """One sweep of coordinate descent: each weight goes where the error is least while all others stay."""
     codes = codes.clone()
     slope = (codes * grid.step - error.best) @ error.hessian
     curvature = error.hessian.diagonal(dim1=1, dim2=2)
     for start in range(0, codes.shape[2], BLOCK):
+        tell(start / codes.shape[2])
         end = min(start + BLOCK, codes.shape[2])
         within, step = slope[..., start:end].clone(), grid.step[..., start:end]
         before = codes[..., start:end].clone()

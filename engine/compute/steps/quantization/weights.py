@@ -5,7 +5,7 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, to_device
+from engine.compute.context import Context, Tell, to_device, untold
 from engine.compute.layers import overlays
 from engine.compute.layers.grids import GridForm, inside, set_grid, without_grid
 from engine.compute.layers.masks import Mask, mask_of
@@ -72,21 +72,27 @@ def _rounded_together(
     with OutputErrors(
         model, layers, context, count=rounding.images, damping=rounding.damping, norms=params.calibrate
     ) as errors:
-        for name, error in errors.each():
-            lost[name] = _rounded(layers[name], forms[name], params, error)
+        for name, error, tell in errors.each():
+            lost[name] = _rounded(layers[name], forms[name], params, error, tell)
             errors.keep_means(name, error)
     if others := [name for name in layers if name not in lost]:
         context.notice("info", f"To the nearest points: {listed(others)}, of whose outputs nothing is known")
     return lost
 
 
-def _rounded(module: nn.Module, form: GridForm, params: QuantizeWeights, error: OutputError | None) -> float:
+def _rounded(
+    module: nn.Module,
+    form: GridForm,
+    params: QuantizeWeights,
+    error: OutputError | None,
+    tell: Tell = untold,
+) -> float:
     """Give one layer its grid, and with `error` the codes of least error of its outputs; what its weights lose."""
     weight = weight_of(module).detach().clone()
     if error is None:
         step, low = (part.to(weight.device) for part in fit_grid(weight, form, params.clip))
     else:
-        codes, step, low = _compensated(weight, mask_of(module), form, params, error)
+        codes, step, low = _compensated(weight, mask_of(module), form, params, error, tell)
         with torch.no_grad():
             leaf_of(module).copy_(inside(weight, codes, step, low, form))
     set_grid(module, step, low, form)
@@ -94,7 +100,12 @@ def _rounded(module: nn.Module, form: GridForm, params: QuantizeWeights, error: 
 
 
 def _compensated(
-    weight: Tensor, mask: Mask | None, form: GridForm, params: QuantizeWeights, error: OutputError
+    weight: Tensor,
+    mask: Mask | None,
+    form: GridForm,
+    params: QuantizeWeights,
+    error: OutputError,
+    tell: Tell,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Signed codes in the shape of `weight`, and steps and points below zero as a grid has them."""
     shape, best = tuple(weight.shape), error.best.reshape(weight.shape).to(weight.dtype)
@@ -107,7 +118,7 @@ def _compensated(
         torch.where(used, form.levels - below, 0.0).reshape(error.best.shape),
         form.group or error.best.shape[-1],
     )
-    codes, grid = compensated(error, grid, fit_steps=params.clip == "mse")
+    codes, grid = compensated(error, grid, fit_steps=params.clip == "mse", tell=tell)
     # One value of each group of neighbours again, in the order in which `form` has them.
     step = grid.step[..., :: grid.width].reshape(-1).to(weight.dtype)
     return codes.reshape(shape).to(weight.dtype), step, low

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.compute.layers.dictionaries import dictionaries, dictionary_of, originals, step_factors
+from engine.compute.layers.dictionaries import dictionaries, originals, step_factors
 from engine.compute.layers.masks import mask_of, set_mask
 from engine.compute.layers.shared import SharedConv2d, expand_, paying_layers, share, shared_layers
 from engine.compute.measures.counts import count
@@ -242,8 +242,8 @@ def test_an_entry_steps_no_farther_than_its_kernels_would() -> None:
     with torch.no_grad():
         scales *= 5
     factors = {id(entry): factor for entry, factor in step_factors(network)}[id(entries)]
-    dictionary, mask = dictionary_of(layer), mask_of(layer)
-    assert dictionary is not None and mask is not None
+    dictionary, mask = dictionaries(network)["layer3.0.conv2"], mask_of(layer)
+    assert mask is not None
     own = scales.detach().square()[..., None, None] * mask.mask
     for number in range(4):
         total = own[dictionary.index == number].sum(0)

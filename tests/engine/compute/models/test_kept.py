@@ -47,6 +47,7 @@ from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.job import request
 from engine.studies.plan import Plan, data_id, make
+from engine.studies.rundir import RunDir
 from tests.engine.compute.compute_help import context_for
 
 HERE = Path(__file__).with_name("peculiar.py")
@@ -151,7 +152,7 @@ def computed(planned: Plan, folder: Path, cuts: Sequence[int]) -> dict[str, str]
     job = next(job for job in planned.jobs if not job.exclusive)
     for start, end in pairwise((0, *cuts, len(job.nodes))):
         part = replace(job, nodes=job.nodes[start:end])
-        wanted = request(part, planned, str(folder), Store(folder / "store"), None)
+        wanted = request(part, planned, RunDir.of(folder, "p-1"), Store(folder / "store"), None)
         steps.run(wanted, lambda event: None, Stopping())
     files = [f for f in (folder / "store" / "objects").rglob("*") if f.is_file() and f.name != "object.json"]
     assert files

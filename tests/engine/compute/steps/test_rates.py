@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from engine.compute.steps.rates import findings, rates_at, rates_for, solved_bits, solved_rates
+from engine.compute.steps.rates import findings, rates_for, solved_bits, solved_rates
 from engine.errors import SecateurError
 from engine.results.tolerance import cost_at, loss_curves
 from tests.engine.compute.compute_help import small_model
@@ -28,11 +28,6 @@ def share(rates: dict[str, float], sizes: dict[str, int] = SIZES) -> float:
     return sum(sizes[layer] * rate for layer, rate in rates.items()) / sum(sizes.values())
 
 
-def test_at_a_level_every_layer_has_its_largest_rate() -> None:
-    assert rates_at(FOUND, 0.2) == pytest.approx({"tough": 0.9, "frail": 0.12, "usual": 0.45})
-    assert rates_at(FOUND, 0.0) == pytest.approx({"tough": 0.3, "frail": 0.0, "usual": 0.0})
-
-
 @pytest.mark.parametrize("wanted", [0.0, 0.05, 0.2, 0.5, 0.7, 0.85, 0.95, 0.999])
 def test_the_share_asked_for_is_met(wanted: float) -> None:
     assert share(rates_for(FOUND, SIZES, wanted)) == pytest.approx(wanted, abs=1e-9)
@@ -47,7 +42,7 @@ def test_rates_never_fall_as_more_is_asked_for() -> None:
 def test_between_the_rates_measured_the_predicted_loss_is_the_same_everywhere() -> None:
     rates = rates_for(FOUND, SIZES, 0.6)
     level = rates["frail"] / 0.3 * 0.5
-    assert rates == pytest.approx(rates_at(FOUND, level), abs=1e-6)
+    assert rates == pytest.approx({layer: line.rate(level) for layer, line in loss_curves(FOUND).items()})
 
 
 def test_a_layer_without_rows_keeps_its_weights_and_too_few_layers_are_an_error() -> None:

@@ -14,6 +14,7 @@ from engine.runner.executors.choose import machine
 from engine.store.objects import Store
 from engine.studies.job import JobRequest, request
 from engine.studies.plan import data_id, make
+from engine.studies.rundir import RunDir
 from tests.engine.compute.compute_help import small_model
 
 PRESETS = {
@@ -38,7 +39,7 @@ def test_weights_that_were_written_anew_are_not_those_of_the_study(whose: str, t
     planned = make(read, {data_id(trial): known for trial in read.trials}, machine(read.settings))
     store = Store(tmp_path / "store")
     job = next(job for job in planned.jobs if any(node.kind in ("model", "teacher") for node in job.nodes))
-    wanted = request(job, planned, str(tmp_path), store, None)
+    wanted = request(job, planned, RunDir.of(tmp_path, "p-1"), store, None)
     torch.save(small_model(depth=20, width=4, seed=1).state_dict(), file)
     with pytest.raises(SecateurError, match=r"The weights .*best\.pth were changed since the study began"):
         steps.run(JobRequest.from_json(wanted.to_json()), lambda event: None, Stopping())

@@ -18,6 +18,7 @@ from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.job import JobRequest, request
 from engine.studies.plan import Job, Plan, data_id, make
+from engine.studies.rundir import RunDir
 
 PRESET = """\
 seed: 0
@@ -51,8 +52,8 @@ class Bench:
         self.plan: Plan = make(read, {data_id(trial): found for trial in read.trials}, machine(read.settings))
         self.computing = [job for job in self.plan.jobs if not job.exclusive]
         self.exclusive = [job for job in self.plan.jobs if job.exclusive]
-        workspace, store = str(folder), Store(folder / "store")
-        self.executor = start(lambda job, cpus: request(job, self.plan, workspace, store, cpus))
+        run, store = RunDir.of(folder, "p-1"), Store(folder / "store")
+        self.executor = start(lambda job, cpus: request(job, self.plan, run, store, cpus))
 
     def until(self, enough: Callable[[list[Message]], Any], seconds: float = 60.0) -> list[Message]:
         """Messages up to the first for which `enough` holds."""

@@ -9,7 +9,7 @@ from engine.errors import UsageError
 from engine.params.slurm import Slurm
 from engine.presets import spec
 from engine.runner import launch
-from engine.runner.executors import site
+from engine.runner.executors import choose, site
 
 PRESET = "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train]\n"
 SEARCH = PRESET + "search: {smallest: size.packed, budget: {trials: 8}, over: auto}\n"
@@ -164,6 +164,9 @@ def test_who_says_this_machine_gets_it_whatever_the_site_has_settled(
     assert asked.settings.executor.slurm is None
     again = spec.parse(spec.to_yaml(asked.document), "p")
     assert launch.with_default_executor(again).settings.executor.slurm is None, "its own preset says so too"
+    assert f"by {files[0]} others run by Slurm" in choose.passed_over(again), "which is told"
+    files[0].write_text("partition: cpu\n")
+    assert not choose.passed_over(again)
 
 
 def test_the_place_has_a_short_form(files: tuple[Path, Path]) -> None:
