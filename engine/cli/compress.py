@@ -25,6 +25,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     command.add_argument(
         "network", help="resnet20, torchvision/NAME, path/file.py:function, or a file of trained weights"
     )
+    command.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="its trained weights, which are not trained further before the search",
+    )
     command.add_argument("--data", required=True, metavar="NAME", help="a data set, see `secateur data list`")
     command.add_argument("--root", metavar="DIR", help="the folder that holds the images, for your own data")
     goal = command.add_mutually_exclusive_group(required=True)
@@ -65,19 +70,27 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def _compress(args: argparse.Namespace) -> int:
     from engine.presets import compress, spec
 
-    document = compress.preset(args.network, args.data, args.root, _goal(args), _within(args), _budget(args))
+    document = compress.preset(
+        args.network, args.data, args.root, _goal(args), _within(args), _budget(args), args.weights
+    )
     name = Path(args.network.rpartition(":")[0] or args.network).stem
     file = Path(args.preset or f"compress-{name}.yaml")
     text = spec.to_yaml(document)
     read = spec.parse(text, file.stem, source="compress")  # refused before anything is written
-    _write(file, text)
+    new = _write(file, text)
     tell(f"wrote {file}")
     shown = argparse.Namespace(**vars(args) | {"name": None, "show_script": False, "prepare": False})
-    return run.carry_out(shown, read)
+    try:
+        return run.carry_out(shown, read)
+    except UsageError:  # the check-up refused it, say: then nothing was started, and nothing is left written
+        if new:
+            file.unlink(missing_ok=True)
+            tell(f"removed {file}")
+        raise
 
 
-def _write(file: Path, text: str) -> None:
-    """The preset, in a file that nobody else has: one that holds the same stays as it is."""
+def _write(file: Path, text: str) -> bool:
+    """The preset, in a file that nobody else has; False where one holds the same, which stays as it is."""
     from engine.store.files import write_named, writing
 
     with writing(file):
@@ -88,6 +101,7 @@ def _write(file: Path, text: str) -> None:
         raise UsageError(
             f"{file} is there already", "It holds another preset.", "Name another with --preset."
         )
+    return there is None
 
 
 def _goal(args: argparse.Namespace) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UsageError
 from engine.params import STEPS
 from engine.params.catalog import DATASETS, DETECTOR, MODELS, own_code
 
@@ -26,19 +27,30 @@ def preset(
     goal: dict[str, Any],
     within: dict[str, Any],
     budget: dict[str, Any],
+    weights: str | None = None,
 ) -> dict[str, Any]:
-    """The preset's plain values: `network` is a name from the catalog, the user's own code, or a file of weights."""
+    """The preset's plain values: `network` is a name from the catalog, the user's own code, or a file of weights.
+
+    `weights` are those of a network with a name. Raises UsageError where `network` is a file of them already.
+    """
     named = network in MODELS or own_code(network) is not None
-    pretrained = network in MODELS and network.startswith(("torchvision/", DETECTOR))
+    if weights and not named:
+        raise UsageError(
+            f"{network} is no network",
+            "It is taken for a file of weights, and --weights names another.",
+            "Name the network that they are for: resnet20, torchvision/NAME or path/file.py:function.",
+        )
+    if named and not weights and network.startswith(("torchvision/", DETECTOR)) and network in MODELS:
+        weights = "pretrained"
     model = {"name": network} if named else {"weights": network}
-    if pretrained:
-        model["weights"] = "pretrained"
+    if weights:
+        model["weights"] = weights
     document: dict[str, Any] = {
         "about": f"The best compressed {Path(network).name} that a search finds",
         "model": model,
         "data": {"name": data, **({"root": root} if root else {})},
     }
-    if named and not pretrained:
+    if named and not weights:
         training: dict[str, Any] = dict(TRAINING)
         if data in DATASETS:
             training |= AUGMENTED

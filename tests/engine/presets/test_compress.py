@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.errors import UsageError
 from engine.presets import compress, shipped, spec
 from engine.presets.steps import normalise
 from engine.presets.yaml import tree
@@ -36,6 +37,17 @@ def test_weights_are_the_baseline_as_they_are(tmp_path: Path) -> None:
 def test_own_code_is_trained_wherever_it_lies() -> None:
     document = compress.preset("torchvision/mine.py:build", "digits", None, {"smallest": "macs"}, {}, {})
     assert document["model"] == {"name": "torchvision/mine.py:build"} and document["steps"]
+
+
+@pytest.mark.parametrize("network", ["resnet20", "torchvision/resnet18", "net.py:build"])
+def test_a_network_with_trained_weights_is_not_trained_first(network: str) -> None:
+    document = compress.preset(network, "digits", None, {"smallest": "macs"}, {}, {}, "best.pth")
+    assert document["model"] == {"name": network, "weights": "best.pth"} and "steps" not in document
+
+
+def test_weights_are_those_of_a_network() -> None:
+    with pytest.raises(UsageError, match=r"one\.pth is no network"):
+        compress.preset("one.pth", "digits", None, {"smallest": "macs"}, {}, {}, "two.pth")
 
 
 def test_networks_of_torchvision_come_with_their_weights() -> None:

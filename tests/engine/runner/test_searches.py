@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from engine.presets import spec
 from engine.results import compare
@@ -138,6 +139,14 @@ def test_a_limit_is_given_once(lab: Lab, tmp_path: Path) -> None:
     within = ("--lose", "1", "--within", "accuracy=-3", "--preset", str(file))
     done = lab.call("compress", *goal, *within)
     assert done.returncode == 2 and "twice" in done.stderr and not file.exists()
+
+
+def test_what_the_check_up_refuses_leaves_no_preset(lab: Lab, tmp_path: Path) -> None:
+    torch.save({"strange": torch.ones(2)}, tmp_path / "best.pth")
+    file = tmp_path / "p.yaml"
+    goal = ("--data", "digits", "--smallest", "macs", "--trials", "1", "--preset", str(file))
+    done = lab.call("compress", str(tmp_path / "best.pth"), *goal)
+    assert done.returncode == 2 and "No known model fits" in done.stderr and not file.exists()
 
 
 def test_another_limit_is_another_solve_of_the_same_table(lab: Lab, tmp_path: Path) -> None:
