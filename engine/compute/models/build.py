@@ -21,6 +21,7 @@ from engine.compute.usercode import load_function
 from engine.compute.yolo import detector
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, is_built_in
+from engine.text.phrases import names, suggest
 
 
 def build(arch: Architecture, *, drawn: bool = True) -> nn.Module:
@@ -115,8 +116,17 @@ def _torchvision(arch: Architecture, classes: int) -> nn.Module:
 def _users_own(arch: Architecture) -> nn.Module:
     function = load_function(arch.name, "model")
     offered = {"channels": arch.channels, "classes": arch.classes, "size": arch.size}
-    accepted = inspect.signature(function).parameters
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+    parameters = inspect.signature(function).parameters.values()
+    accepted = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    unknown = next((k for k in arch.arguments if k not in accepted and not takes_any), None)
+    if unknown is not None:
+        meant = suggest(unknown, accepted)
+        raise SecateurError(
+            f"{arch.name} takes no argument {unknown}",
+            f"The preset has model.arguments.{unknown}; allowed: {names(accepted) or 'none'}.",
+            f"{meant[0].upper()}{meant[1:]}" if meant else "Correct model.arguments in the preset.",
+        )
     arguments = {k: v for k, v in offered.items() if k in accepted or takes_any} | arch.arguments
     model = function(**arguments)
     if not isinstance(model, nn.Module):

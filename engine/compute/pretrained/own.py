@@ -14,8 +14,8 @@ from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.pretrained.guess import Match, several
 from engine.compute.pretrained.parts import alike
-from engine.compute.pretrained.shapes import Difference, compare, skeleton
-from engine.compute.pretrained.state_dict import unfit
+from engine.compute.pretrained.shapes import compare, skeleton
+from engine.compute.pretrained.state_dict import other_size, unfit
 from engine.compute.pretrained.unwrap import Variant
 from engine.errors import SecateurError, UsageError
 from engine.text.phrases import counted
@@ -71,7 +71,7 @@ def fit(
             return Fitting(again, (*asked, *differing(model, built)))
     if nearest.difference.fits and _only_inside(nearest, offered, model):
         return Fitting(nearest, asked)
-    raise _unfit(source, nearest.difference, model)
+    raise _unfit(source, nearest, model)
 
 
 def fill(model: nn.Module, loaded: nn.Module, fresh: Collection[str]) -> None:
@@ -155,13 +155,17 @@ def _channels(source: str, has: int, wanted: int) -> SecateurError:
     )
 
 
-def _unfit(source: str, difference: Difference, model: nn.Module) -> SecateurError:
+def _unfit(source: str, nearest: Match, model: nn.Module) -> SecateurError:
     """The error with the layers that could start at random; where most do not fit, the file is of another network."""
-    wrong = [*difference.missing, *(line.split(" is (")[0] for line in difference.misfits)]
+    difference, own = nearest.difference, model.state_dict()
+    # Where all else fits, it is for what is narrower that the file can't be taken.
+    narrower = difference.narrower if difference.fits else ()
+    wrong = [*difference.missing, *narrower, *(line.split(" is (")[0] for line in difference.misfits)]
     layers = list(dict.fromkeys(map(_layer, wrong)))
-    error = unfit(source, difference.lines())
+    sizes = [other_size(name, nearest.state[name], own[name]) for name in narrower]
+    error = unfit(source, [*difference.lines(), *sizes])
     of_others = any(_layer(name) not in layers for name in difference.unexpected)
-    if not layers or of_others or len(wrong) > SHARE * len(model.state_dict()):
+    if not layers or of_others or len(wrong) > SHARE * len(own):
         remedy = "Correct model.weights, or the network in your file: these are not its weights."
     else:
         fresh = f"model.new_layers: [{', '.join(layers)}]"

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
-from engine.compute.pretrained.state_dict import COUNTER
+from engine.compute.pretrained.state_dict import COUNTER, other_size
 from engine.params.catalog import own_code
 
 FILLED: frozenset[Any] = frozenset(
@@ -107,7 +107,7 @@ def compare(model: nn.Module, state: dict[str, Tensor], *, trusted: bool = False
         if _smaller(has, wanted) and (trusted or not _of_attention(model, name)):
             narrower.append(name)
         else:
-            misfits.append(f"{name} is {has}, the model has {wanted}")
+            misfits.append(other_size(name, state[name], own[name]))
     return Difference(
         tuple(sorted(n for n in own.keys() - state.keys() if not n.endswith(COUNTER))),
         tuple(sorted(state.keys() - own.keys())),

@@ -27,7 +27,7 @@ def load_into(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     wrong = [f"missing {n}" for n in own.keys() - state.keys() if not n.endswith(COUNTER)]
     wrong += [f"unexpected {name}" for name in state.keys() - own.keys()]
     wrong += [
-        f"{name} is {tuple(state[name].shape)}, the model has {tuple(own[name].shape)}"
+        other_size(name, state[name], own[name])
         for name in own.keys() & state.keys()
         if own[name].shape != state[name].shape
     ]
@@ -58,6 +58,11 @@ def _check_values(model: nn.Module, state: dict[str, Tensor], source: str) -> No
             _listed(wrong),
             "Their training may have diverged before they were saved: bring an earlier file.",
         )
+
+
+def other_size(name: str, has: Tensor, wanted: Tensor) -> str:
+    """A line of `unfit` for a tensor that the model has in another size."""
+    return f"{name} is {tuple(has.shape)}, the model has {tuple(wanted.shape)}"
 
 
 def unfit(source: str, wrong: list[str]) -> SecateurError:

@@ -242,6 +242,13 @@ def test_a_users_own_model_gets_what_it_names(tmp_path: Path) -> None:
     assert architecture(checkpoint.load(tmp_path, [f"{tmp_path}/net.py:build"])).name.endswith("net.py:build")
 
 
+def test_an_argument_that_a_users_own_model_does_not_take_is_the_presets_mistake(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(USERS)
+    with pytest.raises(SecateurError, match="takes no argument hiden") as refused:
+        make(f"{tmp_path}/net.py:build", arguments={"hiden": 6})
+    assert "model.arguments.hiden" in refused.value.detail and refused.value.remedy == "Did you mean hidden?"
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [

@@ -141,3 +141,16 @@ def test_weights_of_another_network_do_not_start_at_random(tmp_path: Path) -> No
     with pytest.raises(SecateurError, match="do not fit") as caught:
         bring(tmp_path / "net.pth", name)
     assert "new_layers" not in caught.value.remedy
+
+
+def test_narrower_layers_that_no_pruning_leaves_are_told_by_name_and_size(tmp_path: Path) -> None:
+    """The layer that is registered first has fewer inputs, which are taken for the images' channels."""
+    code = NET.replace("self.head = ", "self.inner = nn.Conv2d(width, width, 1)\n        self.head = ")
+    code = code.replace("self.conv(x).relu()", "self.inner(self.conv(x).relu())")
+    (tmp_path / "net.py").write_text(code)
+    name = f"{tmp_path}/net.py:Net"
+    narrow = build(Architecture(name, 1, 10, (8, 8), {"width": 4}))
+    torch.save(narrow.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(SecateurError, match="do not fit") as caught:
+        bring(tmp_path / "net.pth", name, arguments={"width": 6})
+    assert "inner.weight is (4, 4, 1, 1), the model has (6, 6, 1, 1)" in caught.value.detail
