@@ -104,7 +104,9 @@ def list_classes(
                 yield path
             if len(classes) == before and folder not in without and not strangers:
                 raise SecateurError(
-                    f"{root / folder} holds no image", "Every folder is a class.", "Remove the folder."
+                    f"{root / folder} holds no image",
+                    "Every folder is a class.",
+                    "Put images of that class there, or remove its folder from every split.",
                 )
 
     paths = Paths(listed())
