@@ -177,6 +177,7 @@ def _write(
 ) -> None:
     """The preset of the one proposal, in a file that is not there."""
     from engine.results import edited, sensitivity
+    from engine.store.files import write_named
 
     if len(found) != 1:
         raise UsageError(
@@ -192,13 +193,9 @@ def _write(
         text = edited.followed(run, trial, proposal.steps, about, after=measured[-1])
     else:
         text = edited.followed(run, trial, [_table_step(run, trial, of), *proposal.steps], about)
-    try:
-        with Path(args.out).open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(
-            f"{args.out} can't be written", f"{error.strerror}.", "Name another file."
-        ) from error
+    if (file := Path(args.out)).exists():
+        raise UsageError(f"{file} is there already", "Nothing was written.", "Name another file.")
+    write_named(file, text)
 
 
 def _table_step(run: "RunDir", trial: "TrialState", of: str) -> dict[str, Any]:
