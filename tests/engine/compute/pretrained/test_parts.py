@@ -153,4 +153,4 @@ def test_narrower_layers_that_no_pruning_leaves_are_told_by_name_and_size(tmp_pa
     torch.save(narrow.state_dict(), tmp_path / "net.pth")
     with pytest.raises(SecateurError, match="do not fit") as caught:
         bring(tmp_path / "net.pth", name, arguments={"width": 6})
-    assert "inner.weight is (4, 4, 1, 1), the model has (6, 6, 1, 1)" in caught.value.detail
+    assert "head.weight is (10, 4), the model has (10, 6)" in caught.value.detail
