@@ -178,7 +178,7 @@ def warm_server() -> str:
 
 def start_server() -> str:
     """A fork server that has imported what studies need, by address and key; ends with this process."""
-    ours = ("unsynced", "programs", "engines", "testers", "short", "first_times", "silent")
+    ours = ("unsynced", "programs", "engines", "testers", "short", "first_times", "silent", "huge")
     forkserver.set_forkserver_preload(
         [
             "tests.warm.loading",

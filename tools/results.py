@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def _preset(result: dict[str, Any]) -> str:
 def headline() -> str:
     """The README's table: a few figures of several files."""
     (small, *_), (whole, file, *_) = (_rows(name) for name in ("deep_compression", "int8"))
+    coded = small["times smaller, NNCodec"]
     speed = f"{_cell(file['speed over fp32'])} times as fast in ONNX Runtime"
     rows = [
         *_narrowed(),
@@ -71,8 +73,8 @@ def headline() -> str:
         ),
         (
             "Deep Compression",
-            f"{_cell(small['change of test accuracy (points)'])} points more, after ten more epochs",
-            f"{_cell(small['times smaller'])} times smaller",
+            f"{_changed(small['change from as many epochs (points)'])} than the whole network with as many epochs",
+            f"{_hundredths(small['times smaller'])} times smaller; coded by NNCodec {_hundredths(coded)}",
         ),
     ]
     lines = ["| ResNet20, compressed by | accuracy on test | beside |", "|---|---|---|"]
@@ -148,13 +150,33 @@ def _cell(value: Any) -> str:
         case float():
             return f"{value:.4g}"
         case [float() as mean, float() as deviation]:
-            return f"{_cell(mean)} ± {_cell(deviation)}"
+            return _spread(mean, deviation)
         case str() if value.startswith("--"):  # an option, of which typesetting would make a dash
             return f"`{value}`"
         case str() | int():
             return str(value).replace("|", "\\|")
         case _:
             raise TypeError(f"a table has no cell for {value!r}")
+
+
+def _spread(mean: float, deviation: float) -> str:
+    """A mean as far as its deviation tells it apart from others: to two digits of that.
+
+    >>> _spread(37.7161, 0.0510)
+    '37.716 ± 0.051'
+    """
+    places = max(0, 1 - math.floor(math.log10(deviation))) if deviation else 2
+    return f"{mean:.{places}f} ± {deviation:.{places}f}"
+
+
+def _changed(points: list[float]) -> str:
+    """A change in points with its deviation, in words.
+
+    >>> _changed([-0.5, 0.1])
+    '0.50 ± 0.10 points less'
+    """
+    mean, deviation = points
+    return f"{_hundredths([abs(mean), deviation])} points {'less' if mean < 0 else 'more'}"
 
 
 def _hundredths(value: Any) -> str:
@@ -165,5 +187,5 @@ def _hundredths(value: Any) -> str:
 def _machine(result: dict[str, Any]) -> str:
     made = result["environment"]
     packages = ", ".join(f"{name} {version}" for name, version in made.get("packages", {}).items())
-    parts = [made.get("date", ""), f"{made.get('processors', '?')} cores of {made['processor']}", packages]
+    parts = [made.get("date", ""), f"{counted(made['processors'], 'core')} of {made['processor']}", packages]
     return " · ".join(part for part in [*parts, result.get("origin", "")] if part)

@@ -78,18 +78,16 @@ def _compress(args: argparse.Namespace) -> int:
 
 def _write(file: Path, text: str) -> None:
     """The preset, in a file that nobody else has: one that holds the same stays as it is."""
-    try:
-        if file.exists():
-            if file.read_text("utf-8") == text:
-                return
-            raise UsageError(
-                f"{file} is there already", "It holds another preset.", "Name another with --preset."
-            )
-        file.write_text(text, "utf-8")
-    except OSError as error:
+    from engine.store.files import write_named, writing
+
+    with writing(file):
+        there = file.read_bytes() if file.exists() else None
+    if there is None:
+        write_named(file, text)
+    elif there != text.encode():
         raise UsageError(
-            f"{file} can't be written", f"{error.strerror}.", "Name another with --preset."
-        ) from error
+            f"{file} is there already", "It holds another preset.", "Name another with --preset."
+        )
 
 
 def _goal(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from engine import __version__
 from engine.cli.common import print_json, settle_streams, tell_error
-from engine.errors import EXIT_CODES, SecateurError, UsageError, exit_code_of
+from engine.errors import EXIT_CODES, EXIT_FAILED, SecateurError, UsageError, exit_code_of
 from engine.machine.signals import number_of, unblock
 
 EPILOG = """\
@@ -112,13 +112,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         return 0
     except OSError as error:
-        from engine.store.files import explanation
+        from engine.store.files import explanation, unwritable
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if (known := explanation(error.errno, "the output")) is None:
+        if error.filename is None and error.errno is not None:  # a stream has no name
+            known: SecateurError | None = unwritable("The output", error.errno)
+        else:
+            known = explanation(error.errno, str(error.filename or ""))
+        if known is None:
             raise
         tell_error(known)
-        return known.exit_code
+        return EXIT_FAILED  # what was asked for may have been done
 
 
 def _run(given: list[str]) -> int:

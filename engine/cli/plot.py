@@ -161,15 +161,14 @@ def _scale(args: argparse.Namespace, wanted: "Plot") -> "Scale":
 def _write_files(args: argparse.Namespace, figure: "Figure", whole: "Figure") -> list[str]:
     """Write what --csv (of the whole figure), --png and --svg ask for; the files."""
     from engine.plotting import csv, png, svg
-    from engine.store.files import explained
+    from engine.store.files import write_named
 
     written = []
     for path, draw in ((args.csv, csv.write), (args.svg, svg.draw), (args.png, png.draw)):
         if path is None:
             continue
         content = draw(whole if path is args.csv else figure)
-        with explained(path):
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        write_named(path, content)
         written.append(str(path))
     return written
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LATENCY = "latency"
 """In the runtime and at the batch that a step measured."""
+COUNTED = {"macs": "effective_macs", "parameters": "nonzero_parameters"}
+"""What tables count is what is not zero, and other measures are called so."""
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,8 +37,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="append",
         default=[],
         metavar="MEASURE=LIMIT",
-        help="accuracy=-1 (points), size.packed=500kB, macs=40%%, parameters=100k, latency=2ms (as the step measured "
-        "it); may be repeated (default: accuracy=-1)",
+        help="accuracy=-1 (points), size.packed=500kB, macs=40%%, parameters=100k (of both those that are not zero), "
+        "latency=2ms (as the step measured it); may be repeated (default: accuracy=-1)",
     )
     parser.add_argument(
         "--least",
@@ -175,6 +177,7 @@ def _write(
 ) -> None:
     """The preset of the one proposal, in a file that is not there."""
     from engine.results import edited, sensitivity
+    from engine.store.files import write_named
 
     if len(found) != 1:
         raise UsageError(
@@ -190,13 +193,9 @@ def _write(
         text = edited.followed(run, trial, proposal.steps, about, after=measured[-1])
     else:
         text = edited.followed(run, trial, [_table_step(run, trial, of), *proposal.steps], about)
-    try:
-        with Path(args.out).open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(
-            f"{args.out} can't be written", f"{error.strerror}.", "Name another file."
-        ) from error
+    if (file := Path(args.out)).exists():
+        raise UsageError(f"{file} is there already", "Nothing was written.", "Name another file.")
+    write_named(file, text)
 
 
 def _table_step(run: "RunDir", trial: "TrialState", of: str) -> dict[str, Any]:
@@ -232,7 +231,7 @@ def _show(
         for of, one in found.items()
         if one is not None
     ]
-    heads = ["table of", "points", *(measure(name).label for name in names), "solved in"]
+    heads = ["table of", "points", *(measure(COUNTED.get(name, name)).label for name in names), "solved in"]
     if rows:
         say_text(tables.table(heads, rows, ["left"], columns()))
     say(*(f"{of}: no choice of its levels is within the limits" for of, one in found.items() if one is None))

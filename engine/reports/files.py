@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.errors import UsageError
 from engine.reports.content import Reported, report
-from engine.store.files import explained, write_atomic
+from engine.store.files import write_named
 
 ENDINGS = (".html", ".md")
 ABOUT = "The ending decides: .html for one file that any browser shows, .md for Markdown."
@@ -22,12 +22,11 @@ def check(path: Path) -> None:
 
 
 def write(studies: Sequence[Reported], path: Path) -> Path:
-    """Write the report; the path made absolute. Raises UsageError as `check` does, SecateurError where it can't be."""
+    """Write the report; the path made absolute. Raises UsageError where it can't be written."""
     from engine.reports import html, markdown
 
     check(path)
     draw = html.draw if path.suffix.lower() == ".html" else markdown.draw
     path = path.absolute()
-    with explained(path):
-        write_atomic(path, draw(report(studies)))
+    write_named(path, draw(report(studies)))
     return path

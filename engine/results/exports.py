@@ -16,7 +16,7 @@ from engine.params.preset import Settings
 from engine.results import failures, latency_targets, pick
 from engine.results.meant import numbered
 from engine.results.summary import measure_names, measure_value, quality_name
-from engine.store.files import read_json
+from engine.store.files import read_json, writing
 from engine.store.objects import StoredObject
 from engine.studies.roots import begun_with
 from engine.studies.rundir import RunDir
@@ -252,12 +252,10 @@ def check_writable(out: Path) -> None:
     It tries: what permissions say is not what every file system does.
     """
     out = out.absolute()
-    try:
+    with writing(out):
         for folder in [next(path for path in out.parents if path.exists()), *([out] if out.exists() else [])]:
             with TemporaryDirectory(prefix=f".{out.name[:100]}.", dir=folder):
                 pass
-    except OSError as error:
-        raise UsageError(f"{out} can't be written", f"{error.strerror}.", "Name another folder.") from error
 
 
 def describe(run: RunDir, state: StudyState, trial: TrialState) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, UsageError
 from engine.store.owners import whose
 from engine.text.visible import json_text
 
@@ -46,6 +46,33 @@ def explained(path: Path) -> Iterator[None]:
         if known is None:
             raise
         raise known from error
+
+
+FULL = {errno.ENOSPC: "The disk is full", errno.EDQUOT: "The disk quota is used up"}
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what bars the way to a file or folder that the user named into a UsageError that says so of that name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise unwritable(path, error.errno) from error
+
+
+def unwritable(path: Path | str, number: int) -> UsageError:
+    """What the system's error `number` means for what a user wants written: to the file `path`, or as words name it."""
+    why, room = FULL.get(number, os.strerror(number)), "Free some space, or " * (number in FULL)
+    if isinstance(path, Path):
+        folder = path.absolute().parent
+        if number == errno.ENOENT and not folder.is_dir():
+            why = f"There is no folder {folder}"
+        elif number in (errno.EACCES, errno.EPERM):
+            why = f"{why}: {whose(path.absolute())}"
+    remedy = f"{room}choose another name or folder."
+    return UsageError(f"{path} can't be written", f"{why}.", remedy[0].upper() + remedy[1:])
 
 
 def explanation(number: int | None, path: str = "") -> SecateurError | None:
@@ -84,18 +111,36 @@ def write_atomic(path: Path, text: str, *, durable: bool = True, within: Path | 
     The temporary file lies in the folder `within`, by default beside `path`. Raises SecateurError when the disk is full
     or not writable; the old content stays.
     """
-    temporary = (within or path.parent) / f".{path.name}.{uuid.uuid4().hex[:12]}"
     with explained(path):
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        _replace(path, text.encode(), durable, within or path.parent)
+
+
+def write_named(path: Path, content: str | bytes) -> None:
+    """Write a file that the user named, the whole of it or nothing; into what is no file, such as /dev/stdout, at once.
+
+    Raises UsageError where it can't be written; the old content stays.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with writing(path):
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            target = path.resolve()
+            _replace(target, data, durable=True, within=target.parent)
+
+
+def _replace(path: Path, content: bytes, durable: bool, within: Path) -> None:
+    temporary = within / f".{path.name}.{uuid.uuid4().hex[:12]}"
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True, within: Path | None = None) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.errors import SecateurError, UsageError
+from engine.errors import UsageError
 from engine.presets import edits
 from engine.presets.addresses import ABSENT, axes, value_at
 from engine.presets.edits import Edit
@@ -14,7 +14,7 @@ from engine.presets.references import without_stale_plot
 from engine.presets.shipped import FOLDER, SUFFIXES
 from engine.presets.steps import Address, normalise
 from engine.presets.yaml.tree import Listing, Mapping, Node, is_empty, load, node_of, to_yaml
-from engine.store.files import write_atomic
+from engine.store.files import write_named, writing
 from engine.store.paths import expanded
 from tui.lab.text import Default, Fixed, Swept, Typed
 
@@ -228,11 +228,9 @@ class Document:
 
     def _write(self, path: Path, root: Mapping) -> None:
         text = to_yaml(root.plain())
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, text)
-        except OSError as error:
-            raise SecateurError(f"{path} can't be written", f"The system says: {error.strerror}.") from error
+        write_named(path, text)
         self._text, self._saved = text, root
         self.revision += 1
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from engine.errors import SecateurError, UsageError
+from engine.errors import UsageError
 from engine.plotting.figure import Figure
-from engine.store.files import explained
+from engine.store.files import write_named
 
 ABOUT = "The ending decides: .svg, .png, .csv, or .txt for the chart as text."
 WIDTH, HEIGHT = 100, 30
@@ -12,20 +12,11 @@ WIDTH, HEIGHT = 100, 30
 
 
 def write(figure: Figure, path: Path) -> Path:
-    """Write the figure; the path made absolute. Raises UsageError for an ending that is none of ours."""
+    """Write the figure; the path made absolute. Raises UsageError for an ending that is none of ours, or a place
+    that can't be written to."""
     content = _drawn(figure, path.suffix.lower())
     path = path.absolute()
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"{path} can't be written", f"There is no folder {path.parent}.", "Choose another name."
-        )
-    try:
-        with explained(path):
-            path.write_bytes(content)
-    except OSError as error:
-        raise SecateurError(
-            f"{path} can't be written", str(error.strerror), "Choose another name."
-        ) from error
+    write_named(path, content)
     return path
 
 

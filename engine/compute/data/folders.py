@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -46,14 +46,14 @@ def in_colour(files: Files) -> bool:
     return False
 
 
-def left_out(files: Files, fit: Fit) -> list[str]:
-    """Notices of what files, of some looked at, hold beside what is taken: several pictures (pages, frames), of which
-    the first is, or transparency, which only four channels have.
+def left_out(splits: Iterable[Files], fit: Fit) -> list[str]:
+    """Notices of what files, of some looked at in each split, hold beside what is taken: several pictures (pages,
+    frames), of which the first is, or transparency, which only four channels have.
 
     A JPEG that a camera wrote is no such file, though it holds a small picture beside its own.
     """
     notices: dict[str, str] = {}
-    for number in range(0, len(files), max(1, len(files) // LOOKED_AT)):
+    for files, number in _some(splits):
         place = files.place(number)
         if not place.lower().endswith(WITH_PAGES):
             continue
@@ -71,6 +71,13 @@ def left_out(files: Files, fit: Fit) -> list[str]:
                     "whatever a viewer shows behind it (data.channels: 4 takes transparency as the fourth channel)"
                 )
     return list(notices.values())
+
+
+def _some(splits: Iterable[Files]) -> Iterator[tuple[Files, int]]:
+    """Of each split, files from its beginning to its end."""
+    for files in splits:
+        for number in range(0, len(files), max(1, len(files) // LOOKED_AT)):
+            yield files, number
 
 
 def _is_seen_through(image: Image.Image) -> bool:
@@ -104,7 +111,9 @@ def list_classes(
                 yield path
             if len(classes) == before and folder not in without and not strangers:
                 raise SecateurError(
-                    f"{root / folder} holds no image", "Every folder is a class.", "Remove the folder."
+                    f"{root / folder} holds no image",
+                    "Every folder is a class.",
+                    "Put images of that class there, or remove its folder from every split.",
                 )
 
     paths = Paths(listed())

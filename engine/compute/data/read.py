@@ -104,7 +104,8 @@ def _own_folders(root: Path, params: Data) -> Source:
     # A colour image first makes all of them colour; after a grey one, a colour image is an error.
     colour = fit.channels is None and in_colour(listings["train"].paths)
     fit = replace(fit, channels=3) if colour else fit
-    return replace(_from_listings(listings, fit), notices=tuple(left_out(listings["train"].paths, fit)))
+    notices = left_out([listing.paths for listing in listings.values()], fit)
+    return replace(_from_listings(listings, fit), notices=tuple(notices))
 
 
 def _own_shards(root: Path, params: Data, cache: Path | None) -> Source:

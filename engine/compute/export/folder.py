@@ -12,12 +12,13 @@ from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, write_model
 from engine.compute.export.verify import Check, verify
 from engine.compute.models import checkpoint
-from engine.errors import SecateurError, UsageError
+from engine.errors import SecateurError
 from engine.results.exports import Order
-from engine.store.files import explained, write_json
+from engine.store.files import writing
 from engine.store.keys import file_hash
 from engine.store.workspace import fingerprints
 from engine.text.phrases import counted
+from engine.text.visible import json_text
 
 PRESET = "preset.yaml"
 CARD, CARD_TEXT = "card.json", "card.md"
@@ -31,16 +32,14 @@ def write(order: Order, tell: Tell) -> dict[str, Any]:
     """
     out = order.out.absolute()
     partial = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with writing(out):
         partial.mkdir(parents=True)
-    except OSError as error:
-        raise UsageError(f"{out} can't be written", f"{error.strerror}.", "Name another folder.") from error
-    with explained(out):
-        try:
-            written = _write_into(partial, order, tell)
+    try:
+        written = _write_into(partial, order, tell)
+        with writing(out):
             _put(partial, out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return written
 
 
@@ -52,15 +51,17 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     data = load(order.settings.data, place, fingerprint=order.data, cache=fingerprints(order.workspace))
     model = checkpoint.load(order.model, [order.settings.model.name])
     _check_files(order)
-    written = write_model(folder, order.format, model, data, tell)
-    (folder / PRESET).write_text(order.preset, "utf-8")
+    with writing(order.out):
+        written = write_model(folder, order.format, model, data, tell)
+        (folder / PRESET).write_text(order.preset, "utf-8")
     tell("checking it in a process of its own, on test images")
     check = verify(folder, written.needs, model, data, written.tolerance)
     tell(_sentence(check))
     written_card = card(order.about, order.format, data, check, written)
     written_card["files"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
-    write_json(folder / CARD, written_card)
-    (folder / CARD_TEXT).write_text(markdown(written_card), "utf-8")
+    with writing(order.out):
+        (folder / CARD).write_text(json_text(written_card, 1) + "\n", "utf-8")
+        (folder / CARD_TEXT).write_text(markdown(written_card), "utf-8")
     return written_card
 
 

@@ -1,6 +1,8 @@
 """OpenVINO's own files (`.xml` and `.bin`) from an ONNX file, float or INT8."""
 
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import openvino
 
@@ -22,4 +24,16 @@ def write(onnx: Path, file: Path) -> None:
             " ".join(said_by(error)[-3:])[:500],
             "Export it as onnx, or as int8-onnx if it is an INT8 model.",
         ) from error
-    openvino.save_model(model, file, compress_to_fp16=False)
+    with TemporaryDirectory(
+        prefix="secateur-"
+    ) as made:  # OpenVINO does not tell a full disk from other failures
+        try:
+            openvino.save_model(model, Path(made, file.name), compress_to_fp16=False)
+        except RuntimeError as error:
+            raise SecateurError(
+                "OpenVINO can't write its files",
+                f"In the temporary folder {made}: {said_by(error)[-1]}",
+                "Look whether it has room, or set TMPDIR to another folder.",
+            ) from error
+        for one in Path(made).iterdir():
+            shutil.copyfile(one, file.with_name(one.name))

@@ -1,5 +1,6 @@
 """A network as torch.export writes it down: its operators, for any number of images."""
 
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -31,7 +32,9 @@ def write(model: nn.Module, shape: Shape, file: Path) -> None:
             "Export it as safetensors or onnx.",
         ) from error
     _forget_traces(program)
-    torch.export.save(program, file)
+    content = BytesIO()  # torch ends the process where a disk is full
+    torch.export.save(program, content)
+    file.write_bytes(content.getbuffer())
 
 
 def _forget_traces(program: ExportedProgram) -> None:

@@ -7,12 +7,15 @@ that others made are therefore taken in here and nowhere else, and arrays for ot
 Integers are left where they are: their arithmetic is exact.
 """
 
+import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -45,11 +48,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """A safetensors file for those whom the user's umask lets read it.
 
-    safetensors' own writer shuts out all others, whatever the umask.
+    safetensors' own writer shuts out all others, whatever the umask. Raises OSError, as any writing does.
     """
     path.touch()
     mode = stat.S_IMODE(path.stat().st_mode)
-    save_file(tensors, path)
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        # What the system said, such as of a full disk, it tells in words only.
+        if (told := re.search(r"os error ([0-9]+)", str(error))) is None:
+            raise
+        raise OSError(int(told[1]), os.strerror(int(told[1])), str(path)) from error
     path.chmod(mode)
 
 

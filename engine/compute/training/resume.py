@@ -162,9 +162,9 @@ def keep(
             sync_folder(temporary)
             shutil.rmtree(target, ignore_errors=True)  # a damaged one: a whole one would have been used
             temporary.rename(target)
-        except (OSError, SafetensorError) as error:
+        except OSError as error:
             # Another study at the same step may have kept this epoch, or finished and removed the folder.
-            if getattr(error, "errno", None) in OVERTAKEN or "(os error 2)" in str(error):
+            if error.errno in OVERTAKEN:
                 return
             raise
         finally:

@@ -1,7 +1,6 @@
 """Any exception of a worker as an error that a user can act on."""
 
 import errno
-import re
 
 from engine.compute import memory
 from engine.compute.usercode import own_error
@@ -14,19 +13,13 @@ from engine.text.numbers import size
 NO_THREAD = "can't start new thread"
 
 
-def _system_error(error: BaseException, text: str) -> SecateurError | None:
-    """A full disk and its like, also as safetensors tells them: in words only."""
-    described = re.search(r"os error ([0-9]+)", text)
-    number = int(described[1]) if described else getattr(error, "errno", None)
-    return explanation(number, str(getattr(error, "filename", None) or ""))
-
-
 def explain(error: BaseException, step: str = "the step") -> SecateurError:
     """`error` as one a user can act on; an unforeseen one says that it is a bug, and where the traceback is."""
     if isinstance(error, SecateurError):
         return error
     text = str(error).strip()
-    if known := _system_error(error, text):
+    number, file = getattr(error, "errno", None), getattr(error, "filename", None)
+    if known := explanation(number, str(file or "")):
         return known
     if on_gpu := gpu_errors.explained(error, step):
         return on_gpu

@@ -23,7 +23,7 @@ def test_what_no_folder_can_be_made_in_is_refused(
     monkeypatch.chdir(file.parent)
     with pytest.raises(UsageError, match="can't be written") as error:
         check_writable(Path(out))
-    assert error.value.remedy == "Name another folder."
+    assert error.value.remedy == "Choose another name or folder."
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="everything is writable for root")

@@ -115,11 +115,7 @@ def _wrong(model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor
             shrink(model, groups, gone)
             pruned = outputs(model, example)
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError):
-            return (
-                f"{running[-1] or 'the model'} does not run with fewer"
-                if running
-                else "does not run with fewer"
-            )
+            return f"{(running and running[-1]) or 'the model'} does not run with fewer channels"
     if pruned.shape != masked.shape:
         return "the output would shrink"
     allowed = TOLERANCE * _largest(whole - masked) + NOISE * _largest(masked)

@@ -133,7 +133,7 @@ def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[G
     for name, reason in graph.left_out.items():
         by_reason[reason].append(name)
     for reason, names in by_reason.items():
-        context.notice("warning", f"Left whole: {listed(names)}, because with fewer channels {reason}")
+        context.notice("warning", f"Left whole: {listed(names)}, because {reason}")
     return graph.groups
 
 

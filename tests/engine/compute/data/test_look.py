@@ -98,6 +98,14 @@ def test_transparency_is_told_where_it_is_left_out(tmp_path: Path) -> None:
     assert not any(told in note for note in notes(seen(tmp_path, channels=4)))
 
 
+def test_transparency_of_the_test_images_alone_is_told(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / split, {"cat": 4, "dog": 4})
+    first = next((tmp_path / "test" / "cat").iterdir())
+    Image.new("RGBA", Image.open(first).size, (9, 9, 9, 100)).save(first)
+    assert any(f"{first.name} is transparent in places" in note for note in notes(seen(tmp_path)))
+
+
 def test_odd_names_files_and_scales_are_told(tmp_path: Path) -> None:
     write(tmp_path / "named", {"cat": 4, "Cat": 4, "dog ": 4, "dog": 4})
     first = tmp_path / "named" / "Cat" / "0.png"

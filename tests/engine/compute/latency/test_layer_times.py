@@ -32,16 +32,12 @@ from engine.compute.steps.channels.latency_cost import LatencyCost, preferred_mu
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget
 from engine.params.runtimes import TargetRuntime
-from tests import study_lab
 from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 
+pytestmark = pytest.mark.usefixtures("warm_server")
+
 CONV = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_server() -> None:
-    study_lab.warm_server()
 
 
 def work(config: LayerConfig) -> float:

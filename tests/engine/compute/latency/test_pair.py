@@ -28,8 +28,9 @@ from engine.compute.runtimes.base import artefact
 from engine.errors import SecateurError
 from engine.machine import procfs
 from engine.params.preset import Latency
-from tests import study_lab
 from tests.engine.compute.compute_help import TEMPLATES
+
+pytestmark = pytest.mark.usefixtures("warm_server")
 
 SHAPE = (3, 32, 32)
 RUNTIMES = ("torch", "onnxruntime", "openvino")
@@ -37,11 +38,6 @@ RUNTIMES = ("torch", "onnxruntime", "openvino")
 QUICK = Latency(runtimes=RUNTIMES, batch=(1, 4), blocks=3, block_ms=10, warmup_ms=10)
 
 QUICK_TORCH = QUICK.model_copy(update={"runtimes": ("torch",), "batch": (1,)})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_server() -> None:
-    study_lab.warm_server()
 
 
 def side(folder: Path, width: int) -> Side:

@@ -13,7 +13,6 @@ from engine.compute.onnx.shape import example
 from engine.compute.runtimes.compiled import CompiledSession
 from engine.machine import runtimes
 from engine.params.preset import Latency
-from tests import study_lab
 
 SHAPE = (3, 8, 8)
 MISSING = runtimes.missing("torch-compile", "cpu")
@@ -43,12 +42,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("warm_server")
 def test_a_compiled_network_agrees_and_compiling_is_in_the_first_call_alone(saved):
     opened = CompiledSession(saved, example(2, SHAPE), 1, "cpu", named=(f"{__file__}:tiny",))
     images = torch.rand(2, *SHAPE)
     with torch.inference_mode():
         torch.testing.assert_close(opened.run(images), tiny().eval()(images), rtol=1e-3, atol=1e-4)
-    study_lab.warm_server()
     params = Latency(runtimes=("torch-compile",), blocks=3, block_ms=5, warmup_ms=5)
     side = Side({"torch-compile": saved}, named=(f"{__file__}:tiny",))
     (row,) = measure_pair(side, side, params=params, shape=SHAPE, threads=1)

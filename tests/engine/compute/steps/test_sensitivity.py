@@ -282,6 +282,7 @@ def test_bits_and_ranks_are_given_where_they_count(model: nn.Module, of: str) ->
     assert 1 - left / whole == pytest.approx(0.4, abs=0.1), "ranks are whole numbers"
 
 
+@pytest.mark.usefixtures("warm_server")
 def test_with_a_runtime_a_table_tells_the_time_of_any_widths_and_by_record(
     model: nn.Module, tmp_path: Path
 ) -> None:

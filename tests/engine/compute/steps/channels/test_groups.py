@@ -92,7 +92,7 @@ def test_sizes_that_code_takes_from_other_sizes_stay(maker: Callable[[], nn.Modu
 def test_what_can_not_shrink_is_left_out_with_the_reason() -> None:
     sliced = channel_graph(own(networks.Sliced))
     assert [g.name for g in sliced.groups] == ["inner"]
-    assert sliced.left_out == {"stem": "inner does not run with fewer"}
+    assert sliced.left_out == {"stem": "inner does not run with fewer channels"}
     mixed = channel_graph(own(networks.Mixed))
     assert [g.name for g in mixed.groups] == ["inner"]
     assert "something else" in mixed.left_out["stem"]

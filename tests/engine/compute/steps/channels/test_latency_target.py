@@ -22,15 +22,11 @@ from engine.compute.steps.channels.latency_target import (
 from engine.params.channels import LatencyTarget
 from engine.params.runtimes import TargetRuntime
 from engine.results.latency_targets import TOLERATED, within
-from tests import study_lab
 from tests.engine.compute.compute_help import context_for, small_model
 
+pytestmark = pytest.mark.usefixtures("warm_server")
+
 UNITS = 1000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def warm_server() -> None:
-    study_lab.warm_server()
 
 
 class Toy:
