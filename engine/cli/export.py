@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"folder": str(args.out.absolute())} | card)
     else:
-        files = ", ".join([*card["files"], "card.md"])
+        files = ", ".join([*card["files"], "card.json", "card.md"])
         say(f"trial {card['trial']} of {card['study']} is in {args.out}: {files}")
     return 0
 

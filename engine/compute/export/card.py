@@ -127,7 +127,7 @@ def _results(card: dict[str, Any]) -> str:
 
 def _check(check: dict[str, Any]) -> str:
     same = (
-        "equal, bit for bit"
+        "equal, bit for bit,"
         if check["deviation"] == 0
         else f"equal up to {check['deviation']:.1e} of the largest (tolerated: {check['tolerance']:.1e})"
     )

@@ -54,7 +54,7 @@ LOADERS: dict[Format, Loader] = {
     "safetensors": Loader(
         "its source here and its weights beside this file",
         ("torch", "safetensors"),
-        "import torch\nfrom safetensors.torch import load_file\nfrom torch import nn",
+        "import torch\nfrom safetensors.torch import load_model\nfrom torch import nn",
         templates.LOAD_SAFETENSORS,
         _DEVICE,
         "",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.export.code import Unwritable, attribute, literal
+from engine.compute.models.tensors import saved
 
 MOST_CONSTANTS = 4096
 """Numbers of a tensor outside the state_dict that are written out; more would make the file unreadable."""
@@ -72,6 +73,7 @@ class Tree:
             self._add(owner, last, "nn.Identity()")
         elif layer:
             self._add(owner, last, constructor(child))
+            self._tie(child, name)
         else:
             self._add(owner, last, "nn.ModuleList()" if _is_list(child) else "nn.Module()")
         self._made[id(child)] = self.place(name)
@@ -90,24 +92,36 @@ class Tree:
         below = any(used == name or used.startswith(f"{name}.") for used in self._used)
         return below or bool(module.state_dict())
 
+    def _tie(self, layer: nn.Module, name: str) -> None:
+        """Let a layer have the tensors that it shares with modules made before."""
+        for last, tensor in saved(layer).items():
+            place = self.place(_join(name, last))
+            first = self._made.setdefault(id(tensor), place)
+            if first != place:
+                self.statements.append(f"{place} = {first}")
+
     def _tensors(self, module: nn.Module, prefix: str) -> None:
         owner = self.place(prefix)
         for last, parameter in module._parameters.items():
             if parameter is None:
                 continue
-            value = self._made.get(id(parameter))
-            if value is None:
-                self._made[id(parameter)] = self.place(_join(prefix, last))
-                fixed = "" if parameter.is_floating_point() else ", requires_grad=False"
-                value = f"nn.Parameter({_empty(parameter)}{fixed})"
+            fixed = "" if parameter.is_floating_point() else ", requires_grad=False"
+            value = self._value(parameter, _join(prefix, last), f"nn.Parameter({_empty(parameter)}{fixed})")
             self.statements.append(f"{owner}.register_parameter({last!r}, {value})")
         for last, buffer in module._buffers.items():
             if buffer is None:
                 continue
             if last not in module._non_persistent_buffers_set:
-                self.statements.append(f"{owner}.register_buffer({last!r}, {_empty(buffer)})")
+                value = self._value(buffer, _join(prefix, last), _empty(buffer))
+                self.statements.append(f"{owner}.register_buffer({last!r}, {value})")
             elif _join(prefix, last) in self._used:
                 self._constant(owner, last, buffer)
+
+    def _value(self, tensor: Tensor, name: str, new: str) -> str:
+        """Where the tensor was made already; else `new`, which makes it under this name."""
+        place = self.place(name)
+        first = self._made.setdefault(id(tensor), place)
+        return new if first == place else first
 
     def _constant(self, owner: str, last: str, tensor: Tensor) -> None:
         """A tensor that the weights' file does not hold."""
@@ -157,7 +171,9 @@ def _arguments(module: nn.Module) -> tuple[list[Any], dict[str, Any]]:
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for parameter in inspect.signature(type(module).__init__).parameters.values():
-        if parameter.name in _IGNORED or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        # With an underscore are values to begin with, such as an Embedding's.
+        if several or parameter.name in _IGNORED or parameter.name.startswith("_"):
             continue
         value = _given(module, parameter.name)
         if parameter.default is parameter.empty:

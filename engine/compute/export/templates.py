@@ -68,7 +68,7 @@ def load(folder=None, device="cpu", verify=True):
     """
     place = _place(folder, verify)
     model = Model()
-    model.load_state_dict(load_file(place / FILE))
+    load_model(model, place / FILE)
     return model.to(device).eval()
 '''
 LOAD_PACKED = '''

@@ -1,9 +1,9 @@
 """Checkpoints without pickle: `model.safetensors`, and `model.json`, which says how to build the network.
 
 The network is built as its constructor builds it, and what was stored is put in place: so what the constructor set up
-(tied parameters, hooks, parametrizations, frozen layers) stays. What no state_dict holds (buffers that are not
-persistent, tensors in plain attributes) lies in `unsaved.safetensors`, and attributes that the constructor gives other
-values the next time stand in `model.json`.
+(tied parameters, hooks, parametrizations, frozen layers) stays. A tensor of several names is stored under the first.
+What no state_dict holds (buffers that are not persistent, tensors in plain attributes) lies in `unsaved.safetensors`;
+other names of tensors, and attributes that the constructor gives other values the next time, stand in `model.json`.
 """
 
 import copy
@@ -20,7 +20,7 @@ from engine.compute.layers import overlays
 from engine.compute.layers.dictionaries import compact
 from engine.compute.layers.masks import folded
 from engine.compute.layers.passes import evaluating
-from engine.compute.measures.sizes import dense
+from engine.compute.measures.sizes import dense, once
 from engine.compute.models import attributes, edits, layout, tensors
 from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
@@ -31,8 +31,8 @@ from engine.compute.numerics.seeds import seeded
 from engine.errors import BITS_COMMAND, SecateurError
 from engine.params.catalog import UNSAVED
 
-FORMAT = 2
-"""1 kept parameters and persistent buffers alone, and tied parameters apart."""
+FORMAT = 3
+"""1 kept parameters and persistent buffers alone, and tied parameters apart; 2 a copy for every name of a tensor."""
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
 LISTED = 5
@@ -64,7 +64,7 @@ def _save_file(model: QuantizedNetwork, network: nn.Module, folder: Path) -> nn.
 
 def _save_network(model: nn.Module, folder: Path) -> nn.Module:
     attributes.detach_(model)
-    state, unsaved = _stored(tensors.saved(model)), tensors.unsaved(model)
+    (state, shared), unsaved = once(tensors.saved(model)), _stored(tensors.unsaved(model))
     recipe = {
         "format": FORMAT,
         "architecture": architecture(model).as_dict(),
@@ -72,14 +72,15 @@ def _save_network(model: nn.Module, folder: Path) -> nn.Module:
         "notes": edits.notes(model),
         "frozen": tensors.frozen(model),
         "ties": tensors.ties(model),
+        "shared": shared,
         "training": [name for name, module in model.named_modules() if module.training],
     }
     # Plain JSON from here on, as it will be read.
-    everything = state | _stored(unsaved)
+    everything = tensors.every_name(state, shared) | unsaved
     again = _structure(json.loads(json.dumps(recipe)), everything, [architecture(model).name])
     recipe["attributes"], kept = recorded_attributes(model, again)
     write_tensors(state, folder / TENSORS)
-    if beside := _stored({name: tensor for name, tensor in unsaved.items() if name in kept}):
+    if beside := {name: tensor for name, tensor in unsaved.items() if name in kept}:
         write_tensors(beside, folder / UNSAVED)
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1, sort_keys=True))
     _fill(again, *_read(folder))
@@ -92,14 +93,8 @@ def _save_network(model: nn.Module, folder: Path) -> nn.Module:
 
 
 def _stored(named: dict[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU, contiguous, and of tensors that share memory a copy each: safetensors refuses shared ones."""
-    seen: set[int] = set()
-    out = {}
-    for name, tensor in named.items():
-        dense = tensor.detach().cpu().contiguous()
-        out[name] = dense.clone() if dense.numel() and dense.data_ptr() in seen else dense
-        seen.add(dense.data_ptr())
-    return out
+    """On the CPU, contiguous and a copy each, as they may be views of each other: safetensors refuses what overlaps."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named.items()}
 
 
 def load(folder: Path, named: Collection[str] = ()) -> nn.Module:
@@ -124,8 +119,9 @@ def _load_network(folder: Path, named: Collection[str]) -> nn.Module:
 
 def _read(folder: Path) -> tuple[Recipe, dict[str, Tensor], dict[str, Tensor]]:
     recipe: Recipe = json.loads((folder / RECIPE).read_text())
+    state = tensors.every_name(read_tensors(folder / TENSORS), recipe.get("shared", {}))
     unsaved = folder / UNSAVED
-    return recipe, read_tensors(folder / TENSORS), read_tensors(unsaved) if unsaved.exists() else {}
+    return recipe, state, read_tensors(unsaved) if unsaved.exists() else {}
 
 
 def architecture_in(folder: Path, named: Collection[str] = ()) -> Architecture:

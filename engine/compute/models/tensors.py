@@ -51,6 +51,11 @@ def fill_(model: nn.Module, state: Mapping[str, Tensor]) -> None:
             tensor.copy_(state[name])
 
 
+def every_name(state: Mapping[str, Tensor], shared: Mapping[str, str]) -> dict[str, Tensor]:
+    """`state`, where each tensor has one name, with the others too; `shared` gives for each of these the one it has."""
+    return {**state, **{name: state[other] for name, other in shared.items()}}
+
+
 def frozen(model: nn.Module) -> list[str]:
     """Names of the parameters that training leaves as they are (`requires_grad=False`)."""
     return [name for name, parameter in model.named_parameters() if not parameter.requires_grad]

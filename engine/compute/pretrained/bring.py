@@ -27,15 +27,12 @@ from engine.compute.pretrained.parts import named, readings
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import REPLACED, Notices, Variant
-from engine.compute.pretrained.weight_files import WeightFile, read
+from engine.compute.pretrained.weight_files import RECIPE, TENSORS, WeightFile, read
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, UNSAVED, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model
 from engine.text.phrases import counted
 
-TENSORS = "model.safetensors"
-RECIPE = "model.json"
-"""The files of a checkpoint of ours."""
 LONGEST_RECIPE = 64 << 20
 """Bytes of a `model.json`; that of a large pruned network has a few hundred thousand."""
 LARGEST_NETWORK, WIDEST_LAYER = 16 << 30, 1 << 20

@@ -1,5 +1,6 @@
 """Named tensors out of a file that somebody brings, whatever they are wrapped in."""
 
+import json
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from engine.compute.models.tensors import every_name
 from engine.compute.numerics.aligned import align_, read_tensors
 from engine.compute.pretrained import inert, pickles
 from engine.compute.pretrained.files import SAVE, check_unpacked, kind, refused
@@ -17,6 +19,9 @@ from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR
 from engine.params.preset import Model
 
+TENSORS = "model.safetensors"
+RECIPE = "model.json"
+"""The files of a checkpoint of ours."""
 LISTED = 6
 """How many keys of a dictionary without weights, and how many classes, an error shows."""
 PICKLED_DETECTOR = "ultralytics.nn.tasks.DetectionModel"
@@ -82,12 +87,21 @@ def _trusted(path: Path, content: inert.Content, params: Model, notices: Notices
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return read_tensors(path)
+        return every_name(read_tensors(path), _shared(path))
     except (SafetensorError, *inert.UNREADABLE) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise refused(
             path, f"is a damaged or incomplete safetensors file: {reason}", "Copy it again."
         ) from error
+
+
+def _shared(path: Path) -> dict[str, str]:
+    """The names that a checkpoint of ours leaves out of its file, each with the one whose tensor it has too."""
+    recipe = path.with_name(RECIPE)
+    if path.name != TENSORS or not recipe.is_file():
+        return {}
+    shared: dict[str, str] = json.loads(recipe.read_text("utf-8")).get("shared", {})
+    return shared
 
 
 def _no_state(path: Path, content: inert.Content) -> SecateurError:
