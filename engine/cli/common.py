@@ -174,6 +174,11 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
     return "".join(spelled), error.end
 
 
+def table_width() -> int | None:
+    """Width that a table has to fit, or None where no terminal shows it: a file or a program gets all of it."""
+    return columns() if sys.stdout.isatty() else None
+
+
 def columns() -> int:
     """Width to write for: the terminal's, or 100 where there is none."""
     return min(shutil.get_terminal_size((100, 24)).columns, WIDEST)

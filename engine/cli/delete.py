@@ -2,7 +2,7 @@
 
 import argparse
 
-from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
+from engine.cli.common import add_json, add_workspace, print_json, say, say_text, table_width
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -57,7 +57,7 @@ def _restore(args: argparse.Namespace) -> int:
         from engine.text import numbers, tables
 
         rows = [(one.name, numbers.age(one.age())) for one in found]
-        say_text(tables.table(("study", "deleted"), rows, ("left", "left"), columns()))
+        say_text(tables.table(("study", "deleted"), rows, ("whole", "left"), table_width()))
     else:
         say("The bin is empty.")
     return 0

@@ -10,10 +10,10 @@ from engine.cli.common import (
     add_trial,
     add_within,
     add_workspace,
-    columns,
     print_json,
     say,
     say_text,
+    table_width,
     tell,
     trial_of,
 )
@@ -79,6 +79,7 @@ def _list(args: argparse.Namespace) -> int:
         return 0
     now = time.time()
     rows = [(one.run.name, one.status) for one in listed]
+    models = tables.path_ends(one.status.model for one in listed)
     tagged = any(one.notes.tags for one in listed)
     cells = [
         [
@@ -88,7 +89,7 @@ def _list(args: argparse.Namespace) -> int:
             cell(status.pick),
             numbers.age(now - status.created) if status.created else "",
             status.host,
-            status.model,
+            models.get(status.model, status.model),
             status.data,
             *([" ".join(f"#{tag}" for tag in one.notes.tags)] if tagged else []),
         ]
@@ -96,8 +97,8 @@ def _list(args: argparse.Namespace) -> int:
         for name, status in [(one.run.name, one.status)]
     ]
     headers = ["study", "state", "trials", "pick", "started", "host", "model", "data", *["tags"] * tagged]
-    align: list[tables.Align] = ["left", "left", "right", "right", "left", "left", "left", "left", "left"]
-    say_text(tables.table(headers, cells, align, columns()))
+    align: list[tables.Align] = ["whole", "left", "right", "right", "left", "left", "left", "left", "left"]
+    say_text(tables.table(headers, cells, align, table_width()))
     say(*(f"{name}: {status.standing}" for name, status in rows if status.standing), *_not_well(rows))
     return 0
 

@@ -33,7 +33,7 @@ def overview(contents: Holdings, left: Sequence[Item], width: int) -> str:
     lines = []
     if rows:
         headers = ["study", "state", "folder", "in store", "alone", "started"]
-        align: list[tables.Align] = ["left", "left", "right", "right", "right", "left"]
+        align: list[tables.Align] = ["whole", "left", "right", "right", "right", "left"]
         lines.append(tables.table(headers, rows, align, width))
         lines += ["", "alone: what only this study holds, and deleting it would leave to be cleaned", ""]
     lines.append(f"{contents.store.root}: {numbers.size(sum(item.size for item in contents.items))} in all")

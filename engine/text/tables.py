@@ -1,6 +1,5 @@
 """Text tables that fit a width: cells cut where they must be, numbers to the right."""
 
-import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -10,7 +9,8 @@ from typing import Literal
 from engine.text.ascii import SIGNS, SPELLED
 from engine.text.visible import visible
 
-Align = Literal["left", "right"]
+Align = Literal["left", "right", "whole"]
+"""How a column stands: text, numbers, or names that have to be typed, which are text that is never cut."""
 
 
 NARROWEST = 8
@@ -48,18 +48,20 @@ def abbreviate(text: str, width: int, ellipsis: str = "…") -> str:
 
 
 def path_ends(texts: Iterable[str]) -> dict[str, str]:
-    """What tells absolute paths apart: each without the folders that all of them share; other texts are not in it.
+    """What tells absolute paths apart: as many last parts of each as that takes; other texts are not in it.
 
     >>> path_ends(["/home/me/a/net.py:build", "/home/me/b/net.py:build", "resnet20"])
     {'/home/me/a/net.py:build': 'a/net.py:build', '/home/me/b/net.py:build': 'b/net.py:build'}
     >>> path_ends(["/home/me/net.py:build"])
     {'/home/me/net.py:build': 'net.py:build'}
     """
-    paths = [text for text in dict.fromkeys(texts) if text.startswith("/")]
-    if not paths:
-        return {}
-    shared = os.path.commonpath([Path(path).parent for path in paths])
-    return {path: os.path.relpath(path, shared) for path in paths}
+    parts = {text: Path(text).parts for text in texts if text.startswith("/")}
+    longest = max(map(len, parts.values()), default=0)
+    for kept in range(1, longest + 1):
+        ends = {path: str(Path(*names[-kept:])) for path, names in parts.items()}
+        if len(set(ends.values())) == len(set(parts.values())):
+            return ends
+    return {}
 
 
 def table(
@@ -73,7 +75,8 @@ def table(
 
     Too wide a table first abbreviates its left-aligned (text) columns, then drops columns from the
     right and ends the header with an ellipsis. Right-aligned columns are numbers: they are shown whole
-    or not at all. Without `align` the first column is text and the others numbers.
+    or not at all. The first column is always there; `whole`, it may be wider than `width`. Without `align`
+    the first column is text and the others numbers.
     """
     spell = to_ascii if ascii_only else _one_line
     ellipsis = "..." if ascii_only else "…"
@@ -93,7 +96,10 @@ def table(
     if dropped:
         lines[0] += f" {ellipsis}"
     lines = [lines[0].rstrip(), rule, *(line.rstrip() for line in lines[1:])]
-    return "\n".join(line if width is None else abbreviate(line, width, ellipsis) for line in lines)
+    if width is None:
+        return "\n".join(lines)
+    room = max(width, widths[0]) if sides[0] == "whole" else width
+    return "\n".join(abbreviate(line, room, ellipsis) for line in lines)
 
 
 def _fit_columns(widths: Sequence[int], sides: Sequence[Align], width: int, ellipsis: int) -> list[int]:
@@ -124,7 +130,7 @@ def _table_line(row: Sequence[str], widths: Sequence[int], sides: Sequence[Align
     for text, column, side in zip(row, widths, sides, strict=False):
         short = abbreviate(text, column, ellipsis)
         gap = " " * (column - cell_width(short))
-        parts.append(short + gap if side == "left" else gap + short)
+        parts.append(gap + short if side == "right" else short + gap)
     return "  ".join(parts)
 
 

@@ -20,7 +20,7 @@ from engine.presets.quick import SECTION as QUICK
 from engine.presets.steps import Address, step_at
 from engine.presets.yaml.tree import Mapping, is_empty
 from engine.text.tables import abbreviate
-from tui.lab.text import Default, Fixed, Typed, sweep_text, text_of
+from tui.lab.text import Default, Fixed, Swept, Typed, sweep_text, text_of
 
 SECTIONS = ("model", "data", "study", "measure", "executor", "plot", "search")
 """The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
@@ -64,18 +64,27 @@ class Field:
         return self.value is not ABSENT or self.axis is not None
 
     @property
+    def typed(self) -> Typed:
+        """What is written for it, as `read` gives what is typed."""
+        if self.axis is not None:
+            return Swept(self.axis.node.plain())
+        return Default() if self.value is ABSENT else Fixed(self.value)
+
+    @property
     def text(self) -> str:
         """What its input holds; empty while the default holds."""
         if self.axis is not None:
             return sweep_text(self.axis.node.plain())
-        return "" if self.value is ABSENT or self.value is None else text_of(self.value, self.row)
+        if self.value is ABSENT or self.value is None:
+            return ""
+        return sweep_text(self.value) if self.row.listable else text_of(self.value)
 
     @property
     def default_text(self) -> str:
         """The default as it would be typed."""
         if self.row.required:
             return "required"
-        return "none" if self.row.default in (None, "") else text_of(self.row.default, self.row)
+        return "none" if self.row.default in (None, "") else text_of(self.row.default)
 
     @property
     def off(self) -> bool:

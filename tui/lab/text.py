@@ -1,6 +1,7 @@
-"""Values as they are typed and shown in a field: `text_of` and `read` are each other's inverse."""
+"""Values as they are typed and shown in a field: what is shown reads back to the same, half typed or not."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,13 +92,13 @@ def _scalar(text: str) -> Any:
     return text if len(text) > MAX_DIGITS else resolve(text)
 
 
-def text_of(value: Any, row: Row | None = None) -> str:
+def text_of(value: Any) -> str:
     """A value as it is typed.
 
     >>> text_of([0, 0.5, "a b"]), text_of({"width": 32}), text_of(True), text_of(1e-05)
     ('0, 0.5, a b', 'width: 32', 'true', '1e-05')
     """
-    if isinstance(value, str) and (row is None or row.type != "list"):
+    if isinstance(value, str):
         return value
     if isinstance(value, list | tuple):
         if len(value) == 1 or (value and all(isinstance(item, list) for item in value)) or not value:
@@ -108,10 +109,8 @@ def text_of(value: Any, row: Row | None = None) -> str:
     return _flow(value)
 
 
-def sweep_text(values: list[Any] | dict[str, Any] | str) -> str:
+def sweep_text(values: Any) -> str:
     """The values of an axis as they are typed; a single one in brackets, or it would not look swept."""
-    if isinstance(values, str):
-        return values
     if isinstance(values, list) and (len(values) < 2 or any(isinstance(item, str | list) for item in values)):
         return _flow(values)
     return text_of(values)
@@ -127,6 +126,8 @@ def _flow(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return f".{value:g}" if value != -math.inf else "-.inf"
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     return _flow_text(value) if isinstance(value, str) else str(value)
 

@@ -62,10 +62,10 @@ class LabBase(StudyScreen):
 
     # What is shown
 
-    def refresh_all(self, *, fresh: bool = False) -> None:
-        """Show the preset as it is now, and have it checked."""
+    def refresh_all(self, *, fresh: bool = False, typed: bool = False) -> None:
+        """Show the preset as it is now, and have it checked; `fresh` and `typed` are the form's."""
         self._fill_outline()
-        self.show_form(fresh=fresh)
+        self.show_form(fresh=fresh, typed=typed)
         self._show_head()
         self.check_soon()
 
@@ -73,13 +73,13 @@ class LabBase(StudyScreen):
         lines = outline.items(self.document.root, self.checked.problems, self.checked.settled)
         self.query_one(Outline).fill(lines)
 
-    def show_form(self, *, fresh: bool = False) -> None:
+    def show_form(self, *, fresh: bool = False, typed: bool = False) -> None:
         item = self.query_one(Outline).item
         owner = self._owner(item)
         fields = [] if owner is None else fields_of(self.document.root, owner, self.checked.settled)
         fresh = fresh or owner != self._shown_owner
         self._shown_owner = owner
-        self.query_one(Form).show(fields, fresh=fresh)
+        self.query_one(Form).show(fields, fresh=fresh, typed=typed)
         axis = self._selected_axis(item)
         another = axis is not None and axis.path != self._shown_axis
         self._shown_axis = axis.path if axis is not None else ""
@@ -161,7 +161,7 @@ class LabBase(StudyScreen):
         self.checked = checked
         self._fill_outline()
         if elsewhere:
-            self.show_form()
+            self.show_form(typed=True)
         self.show_help()
         self._show_head()
 
@@ -188,7 +188,7 @@ class LabBase(StudyScreen):
         self.refresh_all()
 
     def change(self, edit: Edit, label: str, merge: str = "") -> bool:
-        """Make a change and show it; whether it was made."""
+        """Make a change and show it; whether it was made. What is typed has a `merge`, a command has none."""
         if not merge:
             self.document.close_change()
         try:
@@ -197,7 +197,7 @@ class LabBase(StudyScreen):
             what, allowed, _ = refused.parts
             self.say(f"Not changed: it {what}. Allowed: {allowed}", "warn")
             return False
-        self.refresh_all()
+        self.refresh_all(typed=bool(merge))
         return changed
 
 

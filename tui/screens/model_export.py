@@ -104,12 +104,12 @@ class ExportScreen(ModalScreen[None]):
         if self._export is not None:
             self._export.changed = lambda: None
 
-    def _show_form(self, *, fresh: bool = False) -> None:
+    def _show_form(self, *, fresh: bool = False, typed: bool = False) -> None:
         fields = [
             Field(Address(None, row.path), row, self._values.get(row.path, ABSENT), None, row.path)
             for row in self._rows
         ]
-        self.query_one(Form).show(fields, fresh=fresh)
+        self.query_one(Form).show(fields, fresh=fresh, typed=typed)
 
     def _show(self) -> None:
         """Show what the export says, and give the focus to what can be used."""
@@ -157,7 +157,7 @@ class ExportScreen(ModalScreen[None]):
     @on(Form.Edited)
     def _edited(self, message: Form.Edited) -> None:
         self._take(message)
-        self._show_form()
+        self._show_form(typed=True)
         self._forget()
 
     @on(Form.GivenUp)

@@ -18,6 +18,7 @@ from engine.studies import notes
 from engine.studies.listed import Listed
 from engine.studies.status import OPEN
 from engine.text.phrases import counted
+from engine.text.tables import path_ends
 from tui.keys.action import hint
 from tui.screens.acting import StudyActions, question
 from tui.screens.base import bindings
@@ -126,7 +127,8 @@ class StudiesScreen(
         words = self.query_one(KeyInput).value.lower().split()
         label, largest_first, by = SORTS[self._sort]
         now = time.time()
-        rows = [(s, cells(s, now)) for s in self._studies if s.has(words)]
+        models = path_ends(study.status.model for study in self._studies)
+        rows = [(s, cells(s, now, models)) for s in self._studies if s.has(words)]
         rows.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
         table = self.query_one(Table)
         table.empty = self._nothing(words)

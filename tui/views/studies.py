@@ -1,6 +1,6 @@
 """The list of studies as rows of a table: pure functions of what the watcher tells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.results.failures import RESUME, of_status
@@ -48,8 +48,8 @@ RESUMED = f"goes on with it or tries again; Enter, then {hint('trial')}, tells m
 ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
 
 
-def cells(study: Listed, now: float) -> dict[str, Cell]:
-    """What each column says of a study."""
+def cells(study: Listed, now: float, models: Mapping[str, str]) -> dict[str, Cell]:
+    """What each column says of a study; `models` are the ends that tell models of the user's own apart."""
     status = study.status
     state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
     trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
@@ -66,7 +66,7 @@ def cells(study: Listed, now: float) -> dict[str, Cell]:
         "curve": (sparkline(status.qualities, SPARK), "bar"),
         "age": old,
         "host": status.host,
-        "model": status.model,
+        "model": models.get(status.model, status.model),
         "data": status.data,
         TAGS: (" ".join(f"#{tag}" for tag in study.notes.tags), "accent"),
         "about": (status.about, "muted"),

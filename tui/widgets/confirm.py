@@ -111,13 +111,22 @@ class _Choices(Painted):
         self._choices = choices
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        return len(self._choices)
+        return len(self._keyed(width))
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        return [[(f"{key}  ", "accent"), (text, "title")] for key, text in self._choices.items()]
+        return [line for _, line in self._keyed(width)]
 
     def clicked(self, x: int, y: int, times: int) -> None:
-        self.screen.dismiss(list(self._choices)[y])
+        self.screen.dismiss(self._keyed(self.size.width)[y][0])
+
+    def _keyed(self, width: int) -> list[tuple[str, Line]]:
+        """The lines, each with the key of the answer it belongs to."""
+        out: list[tuple[str, Line]] = []
+        for key, text in self._choices.items():
+            head = f"{key}  "
+            for i, line in enumerate(wrapped(text, width - len(head), "title")):
+                out.append((key, [(" " * len(head) if i else head, "accent"), *line]))
+        return out
 
 
 class Ask(ModalScreen[str]):

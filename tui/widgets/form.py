@@ -203,8 +203,12 @@ class Form(Container):
         """Whether a value is being typed."""
         return self.screen.focused is self.editor
 
-    def show(self, fields: Sequence[Field], *, fresh: bool) -> None:
-        """Show these fields; `fresh` for those of another form, whose cursor starts at the top."""
+    def show(self, fields: Sequence[Field], *, fresh: bool, typed: bool = False) -> None:
+        """Show these fields; `fresh` for those of another form, whose cursor starts at the top.
+
+        `typed`: they differ by nothing but what is being typed, so that the input keeps its text: half typed, a
+        value may be written otherwise, or not at all.
+        """
         address = None if fresh or self.field is None else self.field.address
         self._fields = list(fields)
         if fresh:
@@ -215,7 +219,8 @@ class Form(Container):
         self._row = self._row if place is None else place
         if self.editing and (fresh or moved or not self._is_typed(self.field)):
             self.focus_row()
-        self._load(keep=not (fresh or moved))
+        if not (typed and self.editing and self.field and self.field.address == self._loaded):
+            self._load()
         self.body.redraw()
 
     def point_at(self, address: Address) -> None:
@@ -231,7 +236,7 @@ class Form(Container):
             return None
         value = self.editor.value
         typed = self._before if value == self._offered else read(field.row, value)
-        return None if typed == read(field.row, field.text) else (field, typed)
+        return None if typed == field.typed else (field, typed)
 
     def focus_row(self) -> None:
         """Give the focus to the lines, with the cursor where it is."""
@@ -241,7 +246,7 @@ class Form(Container):
         """Begin to edit the value under the cursor, all of it selected."""
         if not self._is_typed(self.field):
             return
-        self._load(keep=False)
+        self._load()
         self.editor.can_focus = True
         self.screen.set_focus(self.editor, scroll_visible=False)
         self.editor.selection = Selection(0, len(self.editor.value))
@@ -288,7 +293,7 @@ class Form(Container):
         if row == self._row or not self._fields:
             return
         self._row = row
-        self._load(keep=False)
+        self._load()
         self.body.redraw()
         self.post_message(self.Pointed())
 
@@ -308,21 +313,16 @@ class Form(Container):
     def _is_typed(self, field: Field | None) -> bool:
         return field is not None and not field.options and not field.checks
 
-    def _load(self, *, keep: bool) -> None:
-        """Put the field's text into the input; `keep` what is being typed if it means the same."""
+    def _load(self) -> None:
+        """Put the field's text into the input."""
         field, editor = self.field, self.editor
         if field is None or not self._is_typed(field):
             self._loaded = None
             return
-        written = read(field.row, field.text)
-        offered = self._before if editor.value == self._offered else read(field.row, editor.value)
-        same = field.address == self._loaded and offered == written
-        self._loaded = field.address
-        if not keep or not same:
-            self._offered, self._before = field.offered, written
-            with editor.prevent(Input.Changed):
-                editor.value = field.offered
-                editor.cursor_position = len(field.offered)
+        self._loaded, self._offered, self._before = field.address, field.offered, field.typed
+        with editor.prevent(Input.Changed):
+            editor.value = field.offered
+            editor.cursor_position = len(field.offered)
         editor.placeholder = field.default_text
 
     def on_mount(self) -> None:

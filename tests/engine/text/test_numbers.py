@@ -155,3 +155,26 @@ def test_wide_letters_count_as_two_columns() -> None:
 
 def test_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(numbers).failed == 0
+
+
+@pytest.mark.parametrize("width", [10, 40, 60, 80])
+def test_a_name_that_has_to_be_typed_is_never_cut(width: int) -> None:
+    name = "imagenet-resnet50-channels-42-of-a-kind"
+    rows = [[name, "done", "14/14", "a/net.py:build"], ["x", "failed", "1/14", "resnet20"]]
+    text = tables.table(
+        ["study", "state", "trials", "model"], rows, ["whole", "left", "right", "left"], width
+    )
+    assert text.splitlines()[2].split()[0] == name
+    assert max(map(len, text.splitlines())) <= max(width, len(name))
+
+
+def test_models_are_told_apart_by_the_ends_of_their_paths() -> None:
+    paths = ["/home/me/net.py:build", "/tmp/work/deep/net.py:build", "/tmp/own.py:build"]
+    ends = {"net.py:build": "net.py:build", "/tmp/net.py:build": "net.py:build"}
+    assert list(tables.path_ends(paths).values()) == [
+        "me/net.py:build",
+        "deep/net.py:build",
+        "tmp/own.py:build",
+    ]
+    assert tables.path_ends(ends) == {"/tmp/net.py:build": "net.py:build"}
+    assert tables.path_ends(["/a//b", "/a/b"]) == {"/a//b": "b", "/a/b": "b"}

@@ -86,7 +86,7 @@ def an_edit(field: Field, path: str, dice: random.Random) -> tuple[Typed, str]:
         values = [value(row, dice) for _ in range(dice.randint(1, 3))]
         return Swept(values), f"sweep.{path}={json.dumps(values)}"
     one = value(row, dice)
-    text = text_of(one, row)
+    text = text_of(one)
     return read(row, text), f"{path}={text if row.type in SINGLE else json.dumps(one)}"
 
 

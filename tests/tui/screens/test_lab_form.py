@@ -1,5 +1,6 @@
 """The lab's form: what is typed is the value, and nothing is unless a field was entered."""
 
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ from tests.tui.screens.test_lab import (
     to_step,
     until,
 )
+from tui.lab.document import enter
 from tui.lab.fields import SECTIONS, fields_of
+from tui.lab.text import read
 from tui.widgets.form import Form
+from tui.widgets.lab_head import picked_from_list
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Picker
 from tui.widgets.plot import Plot
@@ -59,6 +63,45 @@ async def test_what_is_typed_is_the_value_and_a_bad_one_is_told_below_the_fields
         await settled(pilot)
         assert value_at(screen.document.root, Address(0, "epochs")) == 25
         assert "Press F9 to run it" in shown(pilot)
+
+
+HALF_TYPED = [
+    "[0.35, 0.32, 0.28]",
+    '["a, b", c\\\\, {d: "e',
+    "[it's, 'x",
+    "{width: 32, 'deep",
+    "auto, nullable",
+    "1.50, -.inf, .nan",
+    "é字 #c & *a",
+]
+
+
+@pytest.mark.parametrize("owner", ["model", "data", 1])
+async def test_what_is_typed_stays_as_it_is_typed_and_one_undo_takes_it_back(
+    tmp_path: Path, owner: int | str
+) -> None:
+    async with lab(tmp_path, (80, 24)) as (screen, pilot):
+        form = screen.query_one(Form)
+        place = SECTIONS.index(owner) if isinstance(owner, str) else len(SECTIONS) + owner
+        await pilot.press(*["down"] * place, "tab")
+        before = screen.document.root
+        kinds = {}
+        for field in fields_of(before, owner):
+            if not (field.options or field.checks or picked_from_list(field)):
+                kinds.setdefault((field.row.type, field.row.listable, field.row.default is None), field)
+        for field, text in zip(kinds.values(), cycle(HALF_TYPED), strict=False):
+            form.point_at(field.address)
+            await pilot.press("enter")
+            for i, letter in enumerate(text, 1):
+                await pilot.press(letter)
+                assert form.editor.value == text[:i]
+            await pilot.press("enter")
+            assert screen.document.plain == enter(before, field.address, read(field.row, text)).plain()
+            assert len(screen.document.changes) == 1
+            await pilot.press("enter", "enter")
+            assert len(screen.document.changes) == 1, "looking at it again is no change"
+            await pilot.press("ctrl+z")
+            assert screen.document.root is before
 
 
 async def test_a_value_is_selected_when_it_is_entered_set_before_or_not(tmp_path: Path) -> None:

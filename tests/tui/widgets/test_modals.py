@@ -54,6 +54,18 @@ async def test_what_is_offered_can_be_clicked(modal: ModalScreen[Any], word: str
     assert answers == [answer]
 
 
+async def test_an_answer_longer_than_the_box_is_broken_into_lines_and_taken_by_a_click_on_any() -> None:
+    long = {"a": "after it: " + "one study after the other, " * 4 + "the end", "b": "beside it"}
+    for word, answer in (("the end", "a"), ("beside it", "b")):
+        answers: list[object] = []
+        async with Asking().run_test(size=(80, 24)) as pilot:
+            await pilot.app.push_screen(Ask("It runs already", "Both?", long), answers.append)
+            await pilot.pause()
+            await click(pilot, word)
+            await pilot.pause()
+        assert answers == [answer]
+
+
 async def test_a_second_click_on_a_choice_takes_it() -> None:
     answers: list[object] = []
     async with Asking().run_test(size=(80, 24)) as pilot:
