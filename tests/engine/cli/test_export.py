@@ -207,7 +207,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(lab: Lab) -> None:
     for out in ("/proc/none/x", "a" * 300):
         done = lab.call("export", "p-1", out)
         assert done.returncode == 2
-        assert "Name another folder." in done.stderr
+        assert "Choose another name or folder." in done.stderr
         assert "loading torch" not in done.stderr
 
 
