@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -207,7 +208,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(lab: Lab) -> None:
     for out in ("/proc/none/x", "a" * 300):
         done = lab.call("export", "p-1", out)
         assert done.returncode == 2
-        assert "Choose another name or folder." in done.stderr
+        assert re.search("another (name or )?folder", done.stderr)
         assert "loading torch" not in done.stderr
 
 
