@@ -220,7 +220,12 @@ def main() -> int:
             return results.judged({f"at most {QUICK_LOST:g} points lost": lost(trials) <= QUICK_LOST})
         judge(args, trials)
     told = ABOUT.format(asked.calibration, asked.data)
-    results.write("int8", rows, title="INT8 files", about=told)
+    if asked.static:
+        told += f" `quantize.static` with {', '.join(asked.static)}."
+    if asked.model:
+        results.write(trained.named("int8", asked), rows, title=f"INT8 files of {asked.model}", about=told)
+    else:
+        results.write("int8", rows, title="INT8 files", about=told)
     return 0
 
 
