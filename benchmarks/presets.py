@@ -18,7 +18,8 @@ from typing import Any
 
 from benchmarks import results
 from engine.charts.trials import default_plot
-from engine.presets.shipped import shipped
+from engine.presets import spec
+from engine.presets.shipped import find, shipped
 from engine.reports.remarks import closing, reused_lines
 from engine.reports.table import of_trials
 from engine.results import pick
@@ -70,8 +71,15 @@ def result(run: RunDir) -> Path | None:
         mind=[visible(line) for line in closing(state, picked) if line not in elsewhere],
         threads=settings.trials[0].threads,
         seconds=seconds(state),
-        preset=preset_digest(run.preset.read_text("utf-8")),
+        preset=_digest(run),
     )
+
+
+def _digest(run: RunDir) -> str:
+    """The digest of the preset as it comes with secateur; "" where the study was one of another."""
+    file = find(run.name)
+    same = spec.read(file).settings == run.spec().settings
+    return preset_digest(file.read_text("utf-8")) if same else ""
 
 
 def seconds(state: StudyState) -> float:

@@ -62,14 +62,14 @@ def headline() -> str:
     """The README's table: a few figures of several files."""
     (small, *_), (whole, file, *_) = (_rows(name) for name in ("deep_compression", "int8"))
     coded = small["times smaller, NNCodec"]
-    speed = f"{_cell(file['speed over fp32'])} times as fast in ONNX Runtime"
+    speed = f"{_hundredths(file['speed over fp32'])} times as fast in ONNX Runtime"
     rows = [
         *_narrowed(),
         *_trained_on(),
         (
             "INT8 file",
-            f"{_cell(file['test accuracy (%)'])} %",
-            f"whole: {_cell(whole['test accuracy (%)'])} %; {speed}",
+            f"{_hundredths(file['test accuracy (%)'])} %",
+            f"whole: {_hundredths(whole['test accuracy (%)'])} %; {speed}",
         ),
         (
             "Deep Compression",
