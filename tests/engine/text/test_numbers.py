@@ -169,7 +169,7 @@ def test_a_name_that_has_to_be_typed_is_never_cut(width: int) -> None:
 
 
 def test_models_are_told_apart_by_the_ends_of_their_paths() -> None:
-    paths = ["/home/me/net.py:build", "/tmp/work/deep/net.py:build", "/tmp/own.py:build"]
+    paths = ["/home/me/net.py:build", "/srv/deep/net.py:build", "/tmp/own.py:build"]
     ends = {"net.py:build": "net.py:build", "/tmp/net.py:build": "net.py:build"}
     assert list(tables.path_ends(paths).values()) == [
         "me/net.py:build",
