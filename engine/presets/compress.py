@@ -57,8 +57,7 @@ def preset(
         if data in FLIPPED:
             training["augment"] = "crop-flip"
         document["steps"] = [{"train": training}]
-    search = {**goal, **({"within": within} if within else {}), "budget": budget, "over": "auto"}
-    return {**document, "search": search}
+    return {**document, "search": _search(goal, within, budget)}
 
 
 def instead(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,17 +68,20 @@ def instead(document: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = {name: document[name] for name in KEPT if document.get(name) is not None}
     if isinstance(seeds := kept.get("seed"), list):
-        kept["seed"] = seeds[0]
+        kept["seed"] = seeds[0] if seeds else 0
     if steps := list(_before_compression(document.get("steps") or [])):
         kept["steps"] = steps
     detector = str(kept.get("model", {}).get("name", "")).startswith(DETECTOR)
     limit = {"map50_95" if detector else "accuracy": "-1 point"}
-    about = "The best compressed version that a search finds"
     return {
-        "about": about,
+        "about": "The best compressed version that a search finds",
         **kept,
-        "search": {"smallest": "size.packed", "within": limit, "budget": BUDGET, "over": "auto"},
+        "search": _search({"smallest": "size.packed"}, limit, BUDGET),
     }
+
+
+def _search(goal: dict[str, Any], within: dict[str, Any], budget: dict[str, Any]) -> dict[str, Any]:
+    return {**goal, **({"within": within} if within else {}), "budget": budget, "over": "auto"}
 
 
 def _before_compression(steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -67,3 +67,9 @@ def test_what_any_preset_compresses_can_be_searched_for_instead(shipped_preset: 
     assert [step for step in found.steps if step.trains] == list(
         itertools.takewhile(lambda step: step.trains, own.trials[0].steps)
     )
+
+
+@pytest.mark.parametrize(("seeds", "first"), [([3, 4], 3), ([], 0), (5, 5)])
+def test_a_search_instead_has_one_seed(seeds: list[int] | int, first: int) -> None:
+    document = {"seed": seeds, "model": {"name": "resnet20"}, "data": {"name": "digits"}}
+    assert compress.instead(document)["seed"] == first
