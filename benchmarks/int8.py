@@ -222,10 +222,8 @@ def main() -> int:
     told = ABOUT.format(asked.calibration, asked.data)
     if asked.static:
         told += f" `quantize.static` with {', '.join(asked.static)}."
-    if asked.model:
-        results.write(trained.named("int8", asked), rows, title=f"INT8 files of {asked.model}", about=told)
-    else:
-        results.write("int8", rows, title="INT8 files", about=told)
+    name, whose = (trained.named("int8", asked), f" of {asked.model}") if asked.model else ("int8", "")
+    results.write(name, rows, title=f"INT8 files{whose}", about=told)
     return 0
 
 

@@ -14,7 +14,6 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from benchmarks import results
 from engine.charts.trials import default_plot
@@ -32,14 +31,14 @@ COLUMNS = 11
 """Of a table, the first ones: those that a reader compares."""
 
 
-def ran(name: str, workspace: Path) -> bool:
-    """Run the preset, or go on with its study; whether it came to its end."""
-    command = ["-m", "engine.cli.main", "run", name, "--name", name, "--workspace", str(workspace)]
-    return subprocess.run([sys.executable, *command], check=False).returncode == 0
+def secateur(*words: str, workspace: Path) -> int:
+    """The exit code of a command, given as a user gives it."""
+    command = [sys.executable, "-m", "engine.cli.main", *words, "--workspace", str(workspace)]
+    return subprocess.run(command, check=False).returncode
 
 
 def result(run: RunDir) -> Path | None:
-    """Write what a study has come to, and its curve; None while it is not done."""
+    """Write what a study has come to, and its curve; None while it is not done, or can't be drawn."""
     state = load(run.path)
     if state.status != "done":
         return None
@@ -51,17 +50,8 @@ def result(run: RunDir) -> Path | None:
     if default_plot(state, settings.plot) is not None:
         curve = PRESET_CURVES / f"{run.name}.svg"
         curve.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            "-m",
-            "engine.cli.main",
-            "plot",
-            run.name,
-            "--workspace",
-            str(run.workspace),
-            "--svg",
-            str(curve),
-        ]
-        subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+        if secateur("plot", run.name, "--svg", str(curve), workspace=run.workspace):
+            return None
     return results.write(
         f"presets/{run.name}",
         [dict(list(zip(grid.headers, row, strict=True))[:COLUMNS]) for row in grid.rows],
@@ -102,10 +92,12 @@ def main() -> int:
     workspace: Path = args.folder.absolute()
     good = True
     for name in args.names or known:
+        if not args.kept:
+            secateur("run", name, "--name", name, workspace=workspace)
         run = RunDir.of(workspace, name)
-        done: Any = (args.kept or ran(name, workspace)) and run.path.is_dir() and result(run)
-        good &= bool(done) or args.kept
-        print(f"{name}: {done or 'not done'}", flush=True)
+        file = result(run) if run.path.is_dir() else None
+        good &= args.kept or file is not None
+        print(f"{name}: {file or 'not done'}", flush=True)
     return int(not good)
 
 

@@ -48,7 +48,7 @@ def explained(path: Path) -> Iterator[None]:
         raise known from error
 
 
-FULL = {errno.ENOSPC: "The disk is full", errno.EDQUOT: "The disk quota is used up"}
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
@@ -64,7 +64,9 @@ def writing(path: Path) -> Iterator[None]:
 
 def unwritable(path: Path | str, number: int) -> UsageError:
     """What the system's error `number` means for what a user wants written: to the file `path`, or as words name it."""
-    why, room = FULL.get(number, os.strerror(number)), "Free some space, or " * (number in FULL)
+    why, room = os.strerror(number), ""
+    if number in FULL:
+        why, room = _EXPLAINED[number][0], "Free some space, or "
     if isinstance(path, Path):
         folder = path.absolute().parent
         if number == errno.ENOENT and not folder.is_dir():

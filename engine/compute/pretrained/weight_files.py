@@ -1,6 +1,5 @@
 """Named tensors out of a file that somebody brings, whatever they are wrapped in."""
 
-import json
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +17,7 @@ from engine.compute.pretrained.unwrap import Notices, find, tensors
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR
 from engine.params.preset import Model
+from engine.store.files import read_json
 
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
@@ -97,11 +97,9 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 def _shared(path: Path) -> dict[str, str]:
     """The names that a checkpoint of ours leaves out of its file, each with the one whose tensor it has too."""
-    recipe = path.with_name(RECIPE)
-    if path.name != TENSORS or not recipe.is_file():
-        return {}
-    shared: dict[str, str] = json.loads(recipe.read_text("utf-8")).get("shared", {})
-    return shared
+    recipe = read_json(path.with_name(RECIPE)) if path.name == TENSORS else None
+    shared = recipe.get("shared") if isinstance(recipe, dict) else None
+    return shared if isinstance(shared, dict) else {}
 
 
 def _no_state(path: Path, content: inert.Content) -> SecateurError:
