@@ -1,6 +1,5 @@
 """Finds out what techniques can reach on a network that nobody has trained: it is built, changed, counted and timed."""
 
-import copy
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from torch import nn
 from engine.compute.context import Context, Send, to_device
 from engine.compute.data import Dataset
 from engine.compute.latency.pair import Side, measure_pair
+from engine.compute.layers.copies import copied
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
@@ -117,7 +117,7 @@ class _Reach:
         return row
 
     def _changed(self, steps: Iterable[dict[str, Any]]) -> nn.Module:
-        model = copy.deepcopy(self.network)
+        model = copied(self.network)
         for number, given in enumerate(steps):
             values = dict(given)
             step = STEPS[values.pop("kind")].model_validate(values)
