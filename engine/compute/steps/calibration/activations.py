@@ -113,19 +113,17 @@ def refit(
     random: torch.Generator,
     *,
     ridge: float,
-    kept: Tensor | None = None,
 ) -> None:
     """Change the weights of `layer` so that what it gives comes nearest to what it gave before, in place.
 
-    `passed`: batch by batch what it is given now, and what it gave before; `kept` are the output channels that it still
-    has of these, all by default. `random` draws positions.
+    `passed`: batch by batch what it is given now, and what it gave before. `random` draws positions.
 
     Ridge regression of the difference of the two outputs on the layer's present inputs, in float64: minimises
     ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017, "Channel Pruning for Accelerating
     Very Deep Neural Networks", equation 5, refit weights after pruning).
     """
     assert isinstance(layer, nn.Conv2d | nn.Linear)
-    (gram,), (moment,) = normal_equations(layer, passed, random, constant=layer.bias is not None, kept=kept)
+    (gram,), (moment,) = normal_equations(layer, passed, random, constant=layer.bias is not None)
     # (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
     present = layer.weight.detach().double().flatten(1)
     if layer.bias is not None:
