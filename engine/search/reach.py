@@ -257,9 +257,10 @@ def check(task: Task, rows: Sequence[dict[str, Any]], bounds: Sequence[Bound] = 
     for one in task.space.dimensions:
         most = max((bound.most for bound in bounds if bound.path == one.path), default=None)
         if most is not None and not allows(one, most):
+            given = names(map(str, one.values)) if one.values else f"{one.low:g}..{one.high:g}"
             raise UsageError(
                 f"{one.path} can't be reached: {most:g} is the most that the network allows",
-                f"The search is to choose from {names(map(str, one.values)) if one.values else f'{one.low:g}..{one.high:g}'}.",
+                f"The search is to choose from {given}.",
                 f"Begin below {most:g}, or allow more: a lower floor, a smaller round_to, a shorter skip or keep.",
             )
     for limit in limits.amounts(task.limits) if _all_tried(rows) else ():

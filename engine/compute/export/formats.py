@@ -49,7 +49,7 @@ class Written:
     tolerance: Tolerance
     trainable: bool = False
     lanes: int = 0
-    """Channels at once that convolutions are packed for (`runtimes.narrow`); 0: none is."""
+    """Channels at once that convolutions are packed for (`engine.compute.onnx.narrow`); 0: none is."""
 
 
 def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tell: Tell) -> Written:

@@ -24,6 +24,7 @@ from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.worker.commit import computing, read_data
 from engine.errors import OutOfReach, SecateurError
+from engine.machine import private
 from engine.params import STEPS
 from engine.params.preset import Latency, Model
 from engine.search.reach import TOGETHER
@@ -43,10 +44,10 @@ def run(request: JobRequest, send: Send) -> None:
         with (
             computing(node, request, send),
             store.writing(node.key) as folder,
-            tempfile.TemporaryDirectory() as scratch,
+            private.scratch() as scratch,
         ):
             started = time.monotonic()
-            found = _Reach(request, data, node, Path(scratch), store.templates)
+            found = _Reach(request, data, node, scratch, store.templates)
             rows, bounds = list(found.rows()), found.bounds()
             store.commit(
                 node.key,
