@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 from engine import __version__
 from engine.errors import SecateurError, UsageError
+from engine.machine import private
 from engine.machine.runtimes import missing
 from engine.measures import latency
 from engine.measures.table import QUALITIES
@@ -254,7 +254,7 @@ def check_writable(out: Path) -> None:
     out = out.absolute()
     with writing(out):
         for folder in [next(path for path in out.parents if path.exists()), *([out] if out.exists() else [])]:
-            with TemporaryDirectory(prefix=f".{out.name[:100]}.", dir=folder):
+            with private.beside(folder / out.name):
                 pass
 
 
