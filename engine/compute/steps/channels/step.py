@@ -301,11 +301,12 @@ class Pruning:
 
     def _tell(self, target: LatencyTarget, reached: latency_target.Found) -> None:
         """Keep what was asked and measured with the result, and say where they differ."""
-        to_device = {"runtime": target.runtime, "batch": target.batch, "threads": torch.get_num_threads()}
         self._context.observations[MEASURE] = {
             "asked": target.speedup,
             "measured": reached.speedup,
-            **to_device,
+            "runtime": target.runtime,
+            "batch": target.batch,
+            "threads": torch.get_num_threads(),
         }
         if not within(reached.speedup, target.speedup):
             self._context.notice(
