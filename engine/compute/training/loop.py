@@ -83,11 +83,8 @@ class _Run:
                 pass
 
     def eagerly(self) -> execution.Gradients:
-        """Computes gradients operator by operator.
-
-        It refers to this object weakly: a reference cycle would keep a CUDA graph's memory until the garbage collector
-        runs.
-        """
+        """Computes gradients operator by operator."""
+        # By a weak reference: a cycle would keep a CUDA graph's memory until the garbage collector runs.
         return partial(_gradients, weakref.proxy(self))
 
     @property
@@ -160,10 +157,7 @@ def fit(
 
 
 def _tell_lagging(run: _Run) -> None:
-    """Warn of BatchNorm statistics that lag behind.
-
-    Only where training and validation loss are comparable: no other objective, no label smoothing.
-    """
+    """Warn of BatchNorm statistics that lag behind, where training and validation loss are comparable."""
     if run.objective is not None or run.params.label_smoothing:
         return
     updates = run.params.epochs * math.ceil(len(run.context.data.train) / run.params.batch)
@@ -183,10 +177,7 @@ def _keep(run: _Run, part: resume.Part | None = None) -> None:
 
 
 def _fit_for_single_images(run: _Run) -> AbstractContextManager[object]:
-    """A context in which BatchNorm layers that see a single value per channel use their running statistics.
-
-    Batches of one image need it: the variance of one value is undefined.
-    """
+    """A context in which BatchNorm layers that see one value per channel, as of one image, use running statistics."""
     data = run.context.data
     if run.params.batch > 1:
         return nullcontext()
@@ -337,10 +328,7 @@ def _updates(images: int, batch: int, processes: int) -> int:
 
 
 def _update(run: _Run, images: Tensor, labels: Tensor, whole: int) -> Tensor:
-    """One optimizer step with this process's images of a batch of `whole`.
-
-    Returns the batch's mean loss, detached, on the device.
-    """
+    """One update with this process's images of a batch of `whole`; returns the batch's mean loss, detached."""
     run.optimizer.zero_grad(set_to_none=True)
     group = run.context.group
     if group is None:
@@ -379,8 +367,7 @@ def _pieces(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor,
 
 
 def _optimizer(model: nn.Module, params: Training) -> torch.optim.Optimizer:
-    """The optimizer that `params` name, with weight decay on tensors of two or more dimensions only: not on biases and
-    normalization."""
+    """The optimizer; weight decay is on tensors of two or more dimensions only, not on biases and normalization."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
         raise SecateurError(
