@@ -6,7 +6,14 @@ from engine.cli.common import columns, print_json, say, say_text
 from engine.measures import latency, table
 from engine.results import classes, failures, latency_targets
 from engine.results import layers as layerforms
-from engine.results.summary import measure_names, measure_value, quality_name, quality_of, trial_json
+from engine.results.summary import (
+    baseline_value,
+    measure_names,
+    measure_value,
+    quality_name,
+    quality_of,
+    trial_json,
+)
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
@@ -82,7 +89,7 @@ def _measures(state: StudyState, trial: TrialState) -> str:
         if latency.is_name(name):
             continue  # in a table of their own
         value = measure_value(trial.results, name)
-        before = measure_value(trial.baseline_measure.measures, name)
+        before = baseline_value(trial, name)
         if value is None and before is None:
             continue
         change = "" if value is None or before is None else table.change_text(name, value - before)
