@@ -37,10 +37,10 @@ class Grid:
         return [*self.align, *rest][: len(self.headers)]
 
 
-def table(state: StudyState, width: int, picked: pick.Pick | None = None) -> str:
+def table(state: StudyState, width: int | None, picked: pick.Pick | None = None) -> str:
     """`of_trials` as text.
 
-    What does not fit into `width` columns is left out from the right; `show --json` has everything.
+    What does not fit into `width` columns is left out from the right, nothing where it is None.
     """
     grid = of_trials(state, picked)
     return tables.table(grid.headers, grid.rows, grid.align, width)
