@@ -82,6 +82,5 @@ def chart_text(wanted: Plot | None, state: StudyState, picked: pick.Pick | None 
         SecateurError
     ):  # what the preset plots was not measured; the table and `closing` say what was, and why
         return ""
-    out = sys.stdout
-    chart = text.draw(figure, *text.size_for(out), text.wants_colour(out), text.wants_ascii(out))
+    chart = text.draw_for(sys.stdout, figure)
     return chart if wanted in (None, plot) else f"{chart}\n{trials.UNMEASURED}"

@@ -70,7 +70,11 @@ class Recorded:
         """Raises SecateurError for a network that does in Python what a graph would not repeat."""
         # `clone` keeps the layout.
         self._images, self._labels = images.clone(), labels.clone()
-        state, chance, python = copy_state(self._network), torch.cuda.get_rng_state(), _python(self._network)
+        state, random_state, python = (
+            copy_state(self._network),
+            torch.cuda.get_rng_state(),
+            _python(self._network),
+        )
         plain = attributes.recordable(self._network)
         self._warm_up()
         if _python(self._network) != python:
@@ -96,7 +100,7 @@ class Recorded:
             if isinstance(error.__context__, torch.OutOfMemoryError):
                 raise error.__context__ from None
             raise SecateurError(REFUSED, said_by(error)[0], EAGER) from error
-        torch.cuda.set_rng_state(chance)
+        torch.cuda.set_rng_state(random_state)
         self._gradients = [(p, p.grad) for p in self._network.parameters() if p.grad is not None]
         self._graph = graph
 

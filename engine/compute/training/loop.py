@@ -287,7 +287,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
             run.part.rate,
             run.part.batches,
         )
-        run.part.put_back_chance(augmenting, context.device)
+        run.part.restore_generators(augmenting, context.device)
     train_(run.model)
     started, before = time.monotonic(), seen
     batches = context.data.batches(
@@ -317,8 +317,8 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         speed = (seen - before) / max(time.monotonic() - started, 1e-6)
         context.progress(progress, f"epoch {epoch}/{params.epochs}", speed)
         if context.leads and (context.stopping.asked or time.monotonic() - run.kept > resume.LONG_EPOCH_S):
-            chance = resume.chance(augmenting, context.device)
-            _keep(run, resume.Part(number + 1, seen, rate, total.cpu(), chance))
+            states = resume.generator_states(augmenting, context.device)
+            _keep(run, resume.Part(number + 1, seen, rate, total.cpu(), states))
             if context.stopping.asked:
                 raise Stopped
     return float(total) / seen, rate

@@ -36,8 +36,8 @@ def images(context: Context, count: int, purpose: str, batch: int = BATCH) -> It
 
 def shuffled(context: Context, purpose: str) -> Tensor:
     """The places of all training images, in an order drawn by the seed."""
-    chance = generator(context.seed, purpose, context.position)
-    return torch.randperm(len(context.data.train.labels), generator=chance)
+    random = generator(context.seed, purpose, context.position)
+    return torch.randperm(len(context.data.train.labels), generator=random)
 
 
 def these(context: Context, order: Tensor, batch: int) -> Iterator[Tensor]:
@@ -110,22 +110,20 @@ def can_refit(layer: nn.Module) -> bool:
 def refit(
     layer: nn.Module,
     passed: Iterable[Passed],
-    chance: torch.Generator,
+    random: torch.Generator,
     *,
     ridge: float,
-    kept: Tensor | None = None,
 ) -> None:
     """Change the weights of `layer` so that what it gives comes nearest to what it gave before, in place.
 
-    `passed`: batch by batch what it is given now, and what it gave before; `kept` are the output channels that it still
-    has of these, all by default. `chance` draws positions.
+    `passed`: batch by batch what it is given now, and what it gave before. `random` draws positions.
 
     Ridge regression of the difference of the two outputs on the layer's present inputs, in float64: minimises
     ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017, "Channel Pruning for Accelerating
     Very Deep Neural Networks", equation 5, refit weights after pruning).
     """
     assert isinstance(layer, nn.Conv2d | nn.Linear)
-    (gram,), (moment,) = normal_equations(layer, passed, chance, constant=layer.bias is not None, kept=kept)
+    (gram,), (moment,) = normal_equations(layer, passed, random, constant=layer.bias is not None)
     # (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
     present = layer.weight.detach().double().flatten(1)
     if layer.bias is not None:
@@ -143,15 +141,15 @@ def refit(
         layer.weight.add_(change.reshape(layer.weight.shape).to(layer.weight))
 
 
-def positions_of(name: str, context: Context) -> torch.Generator:
-    """Chance by which positions are drawn of what layer `name` is given."""
+def position_generator(name: str, context: Context) -> torch.Generator:
+    """Draws positions of what layer `name` is given, where there are more than `ROWS`."""
     return generator(context.seed, "rows", context.position, name)
 
 
 def normal_equations(
     layer: nn.Module,
     passed: Iterable[Passed],
-    chance: torch.Generator,
+    random: torch.Generator,
     *,
     constant: bool,
     kept: Tensor | None = None,
@@ -176,7 +174,7 @@ def normal_equations(
             seen += len(part)
             most = max(ROWS * len(part) // BATCH, 1)
             if rows.shape[1] > most:
-                chosen = torch.randperm(rows.shape[1], generator=chance)[:most].to(rows.device)
+                chosen = torch.randperm(rows.shape[1], generator=random)[:most].to(rows.device)
                 rows, outputs = rows[:, chosen], outputs[:, chosen]
                 counts = counts if counts is None else counts[chosen.cpu()]
             # XᵀX squares the condition number, and float32 has seven digits to lose.

@@ -66,7 +66,7 @@ def information(
     outputs: dict[str, Tensor] = {}
     channels: dict[str, Tensor] = {}
     positions: dict[str, list[Tensor]] = {}
-    chance = generator(context.seed, "information", context.position)
+    random = generator(context.seed, "information", context.position)
     order = shuffled(context, purpose)[:count]
     batch = context.at_once(model, BATCH, kept=True)
     batches = context.data.batches(context.data.train, batch, order=order, device=context.device)
@@ -85,7 +85,7 @@ def information(
             hooks.callback(layer.register_forward_hook(keep(name)).remove)
         for number, (pixels, targets) in enumerate(batches):
             context.progress(0.0, f"what the answer hangs on ({number * batch} of {len(order)} images)")
-            losses = _log_likelihoods(model, pixels, targets, context, chance)
+            losses = _log_likelihoods(model, pixels, targets, context, random)
             wanted = [outputs[name] for name in layers]
             found: dict[str, Tensor] = {}
             for number, loss in enumerate(losses, 1):
@@ -125,12 +125,12 @@ def _rows(layer: nn.Module, output: Tensor) -> Tensor:
 
 
 def _log_likelihoods(
-    model: nn.Module, pixels: Tensor, targets: Tensor, context: Context, chance: torch.Generator
+    model: nn.Module, pixels: Tensor, targets: Tensor, context: Context, random: torch.Generator
 ) -> list[Tensor]:
     """Sums over the images, with their graph, that the information is taken of."""
     if context.data.task == "detection":
         return [task_of(context.data).loss(model, pixels, targets, reduction="sum")]
     logits = main_output(model(pixels)).float()
     probabilities = logits.detach().softmax(1).cpu()
-    drawn = torch.multinomial(probabilities, DRAWN, replacement=True, generator=chance).to(logits.device)
+    drawn = torch.multinomial(probabilities, DRAWN, replacement=True, generator=random).to(logits.device)
     return [functional.cross_entropy(logits, labels, reduction="sum") for labels in drawn.T]

@@ -19,7 +19,7 @@ from engine.compute.steps.calibration.activations import (
     Passed,
     images,
     normal_equations,
-    positions_of,
+    position_generator,
     sums_its_weights,
 )
 from engine.compute.steps.calibration.information import information
@@ -122,7 +122,7 @@ class OutputErrors:
         return output_error(
             self._layers[name],
             self._told(self._passes.at(name), tell),
-            positions_of(name, self._context),
+            position_generator(name, self._context),
             damping=self._damping,
             free_mean=free,
             kept=self._kept.get(name),
@@ -170,20 +170,20 @@ def with_form(
 def output_error(
     layer: nn.Module,
     passed: Iterable[Passed],
-    chance: torch.Generator,
+    random: torch.Generator,
     *,
     damping: float,
     free_mean: bool,
     kept: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> OutputError:
-    """The form of a layer that is given, and gave before, what is `passed`; `chance` draws positions.
+    """The form of a layer that is given, and gave before, what is `passed`; `random` draws positions.
 
     `damping`: the ridge over the mean of the hessian's diagonal. `free_mean`: the mean of each output does not count,
     because a bias makes it what it was. `kept`: the channels of what it gave that it still has. `weights` (images,
     positions): what each position counts. `sums_its_weights` must hold of the layer.
     """
-    gram, moment = normal_equations(layer, passed, chance, constant=free_mean, kept=kept, weights=weights)
+    gram, moment = normal_equations(layer, passed, random, constant=free_mean, kept=kept, weights=weights)
     weight = weight_of(layer).detach().double()
     present = weight.reshape(len(gram), len(weight) // len(gram), -1)
     inputs, outputs = gram.new_zeros(present[:, 0].shape), gram.new_zeros(present[:, :, 0].shape)

@@ -20,7 +20,7 @@ from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import Reasons, tell
 from engine.compute.steps.pruning.stand_ins import stand_ins
 from engine.compute.tasks.output import main_output
-from engine.errors import SecateurError
+from engine.errors import OutOfReach, SecateurError
 from engine.params.blocks import PruneBlocks
 from engine.text.phrases import counted, listed
 
@@ -92,11 +92,14 @@ def _done(params: PruneBlocks, speedup: float, dropped: int) -> float:
     return (1 - 1 / speedup) / (1 - 1 / params.speedup)
 
 
-def _out_of_reach(params: PruneBlocks, speedup: float, dropped: int) -> SecateurError:
-    asked = f"count {params.count}" if params.speedup is None else f"speedup {params.speedup:g}"
-    most = counted(dropped, "block") if params.speedup is None else f"{int(speedup * 100) / 100:g}"
-    return SecateurError(
-        f"{asked} can't be reached by dropping blocks: {most} is the most",
+def _out_of_reach(params: PruneBlocks, speedup: float, dropped: int) -> OutOfReach:
+    field, asked = ("count", params.count) if params.speedup is None else ("speedup", params.speedup)
+    most = dropped if params.speedup is None else int(speedup * 100) / 100
+    return OutOfReach(
+        (field,),
+        most,
+        f"{field} {asked:g} can't be reached by dropping blocks: "
+        f"{counted(dropped, 'block') if params.speedup is None else f'{most:g}'} is the most",
         "No further module of several layers gives a tensor of the shape of its input.",
         "Ask for less, shorten keep, or go on with prune.channels.",
     )
