@@ -9,14 +9,13 @@ runs one case of each family.
 import argparse
 import importlib.util
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks import results, trained
 from benchmarks.cases import CASES, Case
 from benchmarks.cases.base import run
+from engine.machine import private
 
 QUICK = "--only B20 B24"
 
@@ -44,9 +43,9 @@ def row(case: Case) -> dict[str, Any]:
     if missing:
         result = {"outcome": f"left out: {', '.join(missing)} is not installed", "said": ""}
     else:
-        with tempfile.TemporaryDirectory(prefix="secateur-bring-") as folder:
-            verdict, said = case.outcome(run(case, Path(folder)))
-        result = {"outcome": verdict, "said": said.replace(folder, "…")}
+        with private.scratch() as folder:
+            verdict, said = case.outcome(run(case, folder))
+        result = {"outcome": verdict, "said": said.replace(str(folder), "…")}
     print(
         f"{case.id:<5} {case.what:<62} {result['outcome']:<18} {time.monotonic() - started:4.0f} s  {result['said']}",
         flush=True,

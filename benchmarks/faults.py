@@ -25,13 +25,13 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import results
 from benchmarks.fault_lab import ENDED, Disk, Workspace, can_unshare
+from engine.machine import private
 
 PRESET = """\
 seed: 0
@@ -336,8 +336,12 @@ def main() -> int:
         "--quick", action="store_true", help="a few faults of a smaller sweep, and no results written"
     )
     args = parser.parse_args()
+    with private.scratch() as made:
+        return disturbed(args, (args.folder or made).absolute())
+
+
+def disturbed(args: argparse.Namespace, folder: Path) -> int:
     count = args.faults or (len(QUICK_KINDS) if args.quick else 1000)
-    folder = (args.folder or Path(tempfile.mkdtemp(prefix="faults-"))).absolute()
     os.environ.update(Workspace(folder / "disturbed").environment())
     started = time.monotonic()
     text = QUICK if args.quick else PRESET if args.no_latency else PRESET + LATENCY
@@ -355,8 +359,6 @@ def main() -> int:
         )
         ends, sweeps = dict(faults.ends), faults.sweeps
         results.write("faults", rows, title=TITLE, about=about, found=counts, ends=ends, sweeps=sweeps)
-    if args.folder is None:
-        shutil.rmtree(folder)
     return 1 if faults.wrong else 0
 
 

@@ -20,13 +20,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from engine.machine import gpu_state, gpus
+from engine.machine import gpu_state, gpus, private
 from engine.machine.environment import process_variables
 
 HOME = Path(__file__).resolve().parent.parent
@@ -85,8 +84,8 @@ def ours(execution: Any, args: argparse.Namespace) -> float:
 
     fixed: dict[str, Any] = {"learning_rate": RATE, "schedule": "constant", "precision": "bf16"}
     params = Train(epochs=MOST_EPOCHS, batch=args.batch, augment="crop-flip", execution=execution, **fixed)
-    with tempfile.TemporaryDirectory() as partial:
-        context = Context(data, torch.device(args.device), 0, 0, "", Path(partial), send)
+    with private.scratch() as partial:
+        context = Context(data, torch.device(args.device), 0, 0, "", partial, send)
         with contextlib.suppress(Enough):
             fit(CifarResNet(20, 3, CLASSES), params, context)
     return args.images * (len(ends) - 1) / (ends[-1] - ends[0])

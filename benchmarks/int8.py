@@ -22,7 +22,6 @@ import argparse
 import importlib.util
 import statistics
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -43,7 +42,7 @@ from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.precision.search import Drawn
-from engine.machine import lock
+from engine.machine import lock, private
 from engine.measures.latency import NOISY_LOAD
 from engine.params import QuantizeStatic
 from engine.params.preset import Latency
@@ -92,8 +91,7 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, dict[
     if not args.epochs:  # how untrained networks answer says little: some hundred images will do
         some = torch.arange(UNTRAINED)
         split = Split(Subset(data.validation.images, some), data.validation.labels[some])
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with private.scratch() as folder:
         checkpoint.save(model, folder)
         plain = artefact("onnxruntime", model, shape, folder)
         images = list(Drawn(model, step, trained.context(data, seed, 1)).calibration())

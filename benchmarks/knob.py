@@ -13,14 +13,13 @@ import argparse
 import os
 import random
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from benchmarks import results, trained
+from engine.machine import private
 from engine.runner.knob import Answer, Knob
 from tests.study_lab import Lab
 
@@ -173,11 +172,9 @@ def main() -> int:
         "--runs", type=int, default=2, help="answers of each technique that are run as presets"
     )
     args = trained.parsed(parser, QUICK)
-    with tempfile.TemporaryDirectory(prefix="secateur-knob-") as folder:
+    with private.scratch() as folder:
         rows = [
-            row
-            for name in args.networks
-            for row in of_network(args, Lab(Path(folder), RUN_S, warm=False), name)
+            row for name in args.networks for row in of_network(args, Lab(folder, RUN_S, warm=False), name)
         ]
     if args.quick:
         return results.judged(claims([row for row in rows if "measured" in row]))

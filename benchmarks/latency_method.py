@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact, session
-from engine.machine import procfs
+from engine.machine import private, procfs
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime
 
@@ -37,8 +36,8 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else REPETITIONS
     print(f"{procfs.cpu_model()}, {threads} threads, batch 1\n")
-    with tempfile.TemporaryDirectory() as folder:
-        sides = [_side(Path(folder) / name, name) for name in ("resnet18", "resnet18 too")]
+    with private.scratch() as folder:
+        sides = [_side(folder / name, name) for name in ("resnet18", "resnet18 too")]
         # Ours first: the naive way leaves its thread pools awake in this process.
         ours = [_ours(sides, threads) for _ in range(repetitions + 1)][1:]
         _report_naive(_naive(sides, threads), ours)

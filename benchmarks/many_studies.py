@@ -10,10 +10,10 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from engine.machine import private
 from engine.testing import folders as fabricate
 
 HOME = Path(__file__).resolve().parent.parent
@@ -53,8 +53,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--events", type=int, default=200, help="of each study")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        workspace = Path(name)
+    with private.scratch() as workspace:
         fabricate.listed(workspace, args.studies, args.events)
         print(f"{args.studies} studies of {args.events} events; load {os.getloadavg()[0]:.1f}")
         print(f"{'command':<24}{'median s':>10}{'fastest s':>11}{'goal s':>8}{'ratio':>8}")

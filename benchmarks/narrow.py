@@ -9,8 +9,6 @@ Run it on an otherwise idle machine: ``python -m benchmarks.narrow [--channels 1
 
 import argparse
 import multiprocessing
-import tempfile
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -20,7 +18,7 @@ from engine.compute.latency import forks
 from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.onnx import narrow
 from engine.compute.onnx.export import export
-from engine.machine import procfs
+from engine.machine import private, procfs
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime
 
@@ -68,8 +66,8 @@ def main() -> None:
 def ratios(model: nn.Module, pixels: int, args: argparse.Namespace) -> str:
     """Time of the plain file over that of the packed one, with its quartiles, in each runtime."""
     shape = (1, pixels, pixels)
-    with tempfile.TemporaryDirectory() as folder:
-        files = [export(model, shape, Path(folder) / f"{pack}.onnx", pack=pack) for pack in (False, True)]
+    with private.scratch() as folder:
+        files = [export(model, shape, folder / f"{pack}.onnx", pack=pack) for pack in (False, True)]
         plain, packed = (Side(dict.fromkeys(RUNTIMES, file)) for file in files)
         params = Latency(runtimes=RUNTIMES, batch=(args.batch,), blocks=10, block_ms=50)
         rows = measure_pair(plain, packed, params=params, shape=shape, threads=args.threads)

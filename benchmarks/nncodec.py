@@ -13,7 +13,6 @@ number. Names and shapes of what it codes are in its stream.
 
 import io
 import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import SecateurError
+from engine.machine import private
 
 FEW = 256
 """Distinct values of a tensor that is given as indices."""
@@ -83,7 +83,7 @@ def _encoded(python: Path, arrays: dict[str, npt.NDArray[np.int32]]) -> int:
     given = io.BytesIO()
     np.savez(given, **arrays)  # type: ignore[arg-type]
     try:
-        with tempfile.TemporaryDirectory() as folder:  # it also writes a file
+        with private.scratch() as folder:  # it also writes a file
             made = subprocess.run(
                 [python, "-c", CODE, folder], input=given.getvalue(), capture_output=True, check=True
             )

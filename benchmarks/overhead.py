@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.machine import private
 from engine.machine.environment import process_variables
 from engine.studies.rundir import RunDir
 
@@ -328,8 +329,7 @@ def main() -> None:
 
 def compare(sizes: Sizes, rounds: int) -> None:
     bares, engines, again = [], [], []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with private.scratch() as folder:
         for number in range(rounds):
             bares.append(run_bare(sizes, folder))
             workspace = folder / f"workspace-{number}"

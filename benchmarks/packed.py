@@ -13,7 +13,6 @@ import argparse
 import copy
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -36,6 +35,7 @@ from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.resnet import CifarResNet
 from engine.compute.steps.apply import apply
+from engine.machine import private
 from engine.params import ClusterWeights, PruneWeights, QuantizeHalf
 from engine.params.preset import Data
 from engine.params.training import Train
@@ -170,8 +170,8 @@ def main() -> int:
     )
     parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="with the package nncodec")
     args = parsed(parser, "")
-    with tempfile.TemporaryDirectory() as scratch:
-        model, context = trained(Path(scratch))
+    with private.scratch() as scratch:
+        model, context = trained(scratch)
         state = checkpoint.folded_state(model)
         report_sizes(state)
         if args.quick:

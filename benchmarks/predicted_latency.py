@@ -15,9 +15,7 @@ import copy
 import random
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -33,6 +31,7 @@ from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.narrower import measured_times, shrinkable
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.factorization.step import able_layers, split
+from engine.machine import private
 from engine.measures.latency import NOISY_LOAD
 from engine.params import Factorize
 from engine.params.channels import LatencyTarget
@@ -94,8 +93,8 @@ def rows_of(
         (f"ranks, {ratio:.0%} of weights less", chained(model, ratio, context)) for ratio in args.ratios
     ]
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(target, model, Path(folder), context)
+    with private.scratch() as folder:
+        bench = Bench(target, model, folder, context)
         for number, (what, network) in enumerate(networks):
             found = [bench.row(number, lambda network=network: network) for _ in range(args.runs)]  # type: ignore[misc]
             measured = statistics.median(row["speedup"] for row in found)

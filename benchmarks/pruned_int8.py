@@ -11,7 +11,6 @@ otherwise idle machine: "others" is the share of the processors' time that other
 """
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.errors import Unavailable
-from engine.machine import lock
+from engine.machine import lock, private
 from engine.params import PruneChannels, QuantizeStatic
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8_RUNTIMES, Runtime
@@ -44,8 +43,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=int, default=64)
     args = parser.parse_args()
     data = trained.prepare(args)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with private.scratch() as folder:
         plain = trained.baseline(args, data, 0)
         before = side(plain, data, folder / "before", ("torch", "onnxruntime"))
         quantized = int8(plain, data, folder / "int8", args)

@@ -16,13 +16,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from engine.machine import private
 from engine.machine.environment import SETTLED, available_cpus, cpu
 
 OFF = "off"
@@ -106,10 +105,10 @@ def loading(rounds: int) -> None:
     from engine.params.preset import Model
 
     bring = aligned.aligned
-    with tempfile.TemporaryDirectory() as to_device:
+    with private.scratch() as to_device:
         name = "torchvision/resnet18"
         model, _ = create(Model(name=name), channels=3, classes=1000, size=(64, 64), seed=0)
-        checkpoint.save(model.eval(), Path(to_device))
+        checkpoint.save(model.eval(), to_device)
         image = torch.rand(1, 3, 64, 64)
         times: dict[str, list[float]] = {"aligned": [], "as the file has them": []}
         for _ in range(4 * rounds):
@@ -117,7 +116,7 @@ def loading(rounds: int) -> None:
                 aligned.aligned = change
                 started = time.perf_counter()
                 with torch.inference_mode():
-                    checkpoint.load(Path(to_device))(image)
+                    checkpoint.load(to_device)(image)
                 times[way].append(time.perf_counter() - started)
         aligned.aligned = bring
     for way, taken in times.items():

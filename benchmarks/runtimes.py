@@ -11,7 +11,6 @@ Run it on an otherwise idle machine:
 import argparse
 import multiprocessing
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,7 +25,7 @@ from engine.compute.models.build import build
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import artefact, session
 from engine.errors import Unavailable
-from engine.machine import procfs, runtimes
+from engine.machine import private, procfs, runtimes
 from engine.measures import latency
 from engine.params.preset import Latency
 from engine.params.runtimes import Precision, Runtime
@@ -67,8 +66,8 @@ def report(name: str, args: argparse.Namespace) -> None:
         batch=tuple(args.batch),
         blocks=args.blocks,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        side = prepared(model, shape, Path(folder), args.runtimes)
+    with private.scratch() as folder:
+        side = prepared(model, shape, folder, args.runtimes)
         rows = measure_pair(
             side, side, params=params, shape=shape, threads=args.threads, device=args.device, against="torch"
         )

@@ -12,7 +12,7 @@ killed at random times and resumed, and as a replay: proposals and results have 
     python -m benchmarks.search --quick      a tiny network, 8 random trials, one seed, one repetition: in two minutes
 
 Exits with 1 where the search found less, took more than a fifth of the compute (not with --quick), or did not repeat.
-Finished arms are kept in --folder, and a run that was interrupted goes on with the first that is missing.
+Finished arms are kept in --folder: a run that was interrupted goes on with the first that is missing.
 """
 
 import argparse
@@ -23,12 +23,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import results, trained
 from benchmarks.fault_lab import SEARCH
 from engine.presets import shipped, spec
 from engine.presets.model import Spec
@@ -287,12 +286,8 @@ def main() -> int:
     parser.add_argument("--random", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--repeat", type=int, default=0)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--quick", action="store_true")
-    args = parser.parse_args()
-    if args.quick:
-        args.trials, args.random, args.seeds, args.repeat = 8, 8, [0], 1
-    args.folder = args.folder or Path(tempfile.mkdtemp(prefix="secateur-search-"))
+    parser.add_argument("--folder", type=Path, default=Path(".benchmarks/search"))
+    args = trained.parsed(parser, "--trials 8 --random 8 --seeds 0 --repeat 1")
     changes = [f"search.budget={{trials: {args.trials}}}", *(QUICK if args.quick else [])]
     rows = [compared(arm(args, seed, changes)) for seed in args.seeds]
     for row in rows:
@@ -307,7 +302,6 @@ def main() -> int:
         print(f"{sum(same)} of {len(same)} searches, killed {kills} times in all, and replayed: identical")
     if not args.quick:
         write(args, rows, repeated)
-    print(f"kept in {args.folder}")
     good = all(same) and (args.quick or all(row["as_good"] and row["share"] <= SHARE for row in rows))
     return 0 if good else 1
 

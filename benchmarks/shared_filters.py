@@ -12,7 +12,6 @@ Run it on an otherwise idle machine:
 import argparse
 import multiprocessing
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.clustering.assign import cluster, clusters_at
 from engine.compute.steps.clustering.merge import centroids
-from engine.machine import procfs
+from engine.machine import private, procfs
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime
 
@@ -73,9 +72,9 @@ def measured(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     """The row of one case: the network with shared filters against the one it was made from."""
     torch.manual_seed(0)
     model = build(Architecture(case.model, case.channels, 10, (case.size, case.size))).eval()
-    with tempfile.TemporaryDirectory() as folder:
-        baseline = side(model, case, Path(folder) / "baseline")
-        shared = side(halved(model, args.share), case, Path(folder) / "shared")
+    with private.scratch() as folder:
+        baseline = side(model, case, folder / "baseline")
+        shared = side(halved(model, args.share), case, folder / "shared")
         layers, paying = shared_layers(model), paying_layers(model, case.shape)
         params = Latency(
             runtimes=(case.runtime,), batch=(args.batch,), blocks=args.blocks, block_ms=args.block_ms

@@ -13,12 +13,11 @@ import argparse
 import json
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from benchmarks import results
 from benchmarks.fault_lab import ENDED, Workspace
+from engine.machine import private
 from engine.store.objects import Store
 from engine.studies.checkup import CHECKUP
 
@@ -37,8 +36,8 @@ def main() -> int:
     args = parser.parse_args()
     rows = []
     for _ in range(args.rounds):
-        with tempfile.TemporaryDirectory(prefix="secateur-start-") as folder:
-            work = Workspace(Path(folder))
+        with private.scratch() as folder:
+            work = Workspace(folder)
             checked = seconds_to_first_step(work, args.preset, 0)
             forget_check_ups(work)
             traced, known = (seconds_to_first_step(work, args.preset, seed) for seed in (1, 2))

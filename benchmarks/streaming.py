@@ -26,7 +26,6 @@ import statistics
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -42,6 +41,7 @@ from torch import Tensor
 from benchmarks import results
 from engine.compute.data import load
 from engine.datasets import locate
+from engine.machine import private
 from engine.params.preset import Data
 
 WIDTH, HEIGHT, NOISE = 500, 375, 14
@@ -272,8 +272,8 @@ def main() -> int:
     if given.side:
         print(json.dumps(run(given.side, given.root, given.workers, given.batches)))
         return 0
-    with tempfile.TemporaryDirectory(prefix="streaming-") as folder:
-        root = Path(folder) / "photographs"
+    with private.scratch() as folder:
+        root = folder / "photographs"
         contents = [photograph(number) for number in range(given.unique)]
         make(root, given.images, contents)
         size = sum(map(len, contents)) / given.unique / 1000
@@ -282,7 +282,7 @@ def main() -> int:
         print(f"torch-tensor: {decoders}")
         workers = given.workers or best_workers(root)
         rows = compared(root, workers, given.rounds)
-        memories = bounded(Path(folder), given.many, workers)
+        memories = bounded(folder, given.many, workers)
     least = min(row["of torch"] for row in rows if row["side"] in OURS)
     print(f"at least {GOAL:.0%} of torch: {'met' if least >= GOAL else 'NOT met'} ({least:.2f})")
     results.write(

@@ -1,6 +1,7 @@
 """What the benchmarks that train have in common: the same start, the same data, results that are kept."""
 
 import argparse
+import atexit
 import json
 import math
 import multiprocessing
@@ -9,6 +10,8 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +32,7 @@ from engine.compute.tasks.evaluate import score
 from engine.compute.training.lagging import OLD, old_share
 from engine.compute.training.schedules import ScheduleName
 from engine.compute.worker.setup import settle
+from engine.machine import private
 from engine.params import Calibrate, Distill, Finetune, Step, Train
 from engine.params.preset import Data, Latency, Model
 from engine.params.runtimes import TargetRuntime
@@ -37,7 +41,6 @@ from engine.studies import events as ev
 CPU = torch.device("cpu")
 BLOCKS, BLOCK_MS = 30, 50.0
 """Of a measurement of latency: three times as many calls as a search for a target makes."""
-SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-benchmark-")
 STORED_SIZE = 28
 """Pixels of Fashion-MNIST's images as they are stored."""
 STORED_SIZES = {"digits": 8}
@@ -92,7 +95,7 @@ def parsed(parser: argparse.ArgumentParser, quick: str) -> argparse.Namespace:
         "--quick", action="store_true", help="in a minute whether the claim holds; keeps nothing"
     )
     if parser.get_default("folder") is not None:
-        quick = f"--folder {SCRATCH.name} {quick}"
+        quick = f"--folder {_scratch()} {quick}"
     given = sys.argv[1:]
     return parser.parse_args([*shlex.split(quick), *given] if "--quick" in given else given)
 
@@ -130,12 +133,16 @@ def images(params: Data) -> Dataset:
 
 def context(data: Dataset, seed: int, position: int) -> Context:
     """A context that keeps nothing and tells only of warnings."""
-    return Context(data, CPU, seed, position, "", _scratch(), _tell)
+    folder = Path(tempfile.mkdtemp(dir=_scratch())) / "partial"
+    return Context(data, CPU, seed, position, "", folder, _tell)
 
 
+@cache
 def _scratch() -> Path:
-    """A new folder for what a step keeps of itself; it goes when the benchmark ends."""
-    return Path(tempfile.mkdtemp(dir=SCRATCH.name)) / "partial"
+    """A folder for what is not kept; it goes when the benchmark ends."""
+    held = ExitStack()
+    atexit.register(held.close)
+    return held.enter_context(private.scratch())
 
 
 def _tell(event: ev.Event) -> None:
@@ -275,10 +282,10 @@ def timed(args: argparse.Namespace, data: Dataset, before: nn.Module, after: nn.
     """The row of `measure_pair`, from new files and in new processes; nothing else of ours may compute meanwhile."""
     params = Latency(runtimes=(args.runtime,), batch=(args.images_at_once,), blocks=BLOCKS, block_ms=BLOCK_MS)
     shape = (data.channels, data.size[0], data.size[1])
-    with tempfile.TemporaryDirectory() as temporary:
+    with private.scratch() as temporary:
         sides = []
         for name, model in (("before", before), ("after", after)):
-            folder = Path(temporary) / name
+            folder = temporary / name
             folder.mkdir()
             checkpoint.save(model, folder)
             sides.append(Side({args.runtime: artefact(args.runtime, model, shape, folder)}))

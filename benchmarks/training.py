@@ -21,7 +21,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ceilings, results
-from engine.machine import environment
+from engine.machine import environment, private
 from engine.machine.environment import process_variables
 
 HOME = Path(__file__).resolve().parent.parent
@@ -78,8 +77,8 @@ def ours(images: int, batch: int, precision: Any, clock: Clock, execution: Any =
     fixed: dict[str, Any] = {"learning_rate": RATE, "schedule": "constant"}
     fixed |= {"execution": execution}
     train = Train(epochs=2, batch=batch, augment="crop-flip", precision=precision, **fixed)
-    with tempfile.TemporaryDirectory() as partial:
-        context = Context(replace(data, validation=few), torch.device("cpu"), 0, 0, "", Path(partial), send)
+    with private.scratch() as partial:
+        context = Context(replace(data, validation=few), torch.device("cpu"), 0, 0, "", partial, send)
         fit(model, train, context)
     return len(data.train.labels) / (ends[1] - ends[0])
 
@@ -124,14 +123,14 @@ def usual(images: int, batch: int, workers: int, clock: Clock) -> float:
 
 
 @contextlib.contextmanager
-def _torchvision_root() -> Iterator[str]:
+def _torchvision_root() -> Iterator[Path]:
     """A folder laid out as torchvision wants it, of the files that are here."""
     from engine import datasets
     from engine.params.preset import Data
 
     folder = datasets.locate(Data(name="fashion-mnist"), Path()).root
-    with tempfile.TemporaryDirectory() as root:
-        raw = Path(root, "FashionMNIST", "raw")
+    with private.scratch() as root:
+        raw = root / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
         for file in folder.glob("*ubyte.gz"):
             (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))

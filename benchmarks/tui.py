@@ -12,12 +12,12 @@ import multiprocessing
 import os
 import signal
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine.machine import private
 from engine.testing import folders as fabricate
 from tests.tui.terminal import Terminal
 
@@ -185,8 +185,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"{width}x{height}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     for name in args.only.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            PARTS[name](Path(folder), (width, height))
+        with private.scratch() as folder:
+            PARTS[name](folder, (width, height))
 
 
 if __name__ == "__main__":

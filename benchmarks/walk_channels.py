@@ -12,11 +12,9 @@ Each network is pruned in a process of its own, one after the other; the largest
 """
 
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +28,7 @@ from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
 from engine.compute.steps.channels.step import prune_channels
 from engine.errors import SecateurError
+from engine.machine import private
 from engine.params.channels import PruneChannels
 from engine.params.preset import Data
 
@@ -71,8 +70,8 @@ def walk(name: str) -> dict[str, Any]:
     try:
         prune_channels(model, PARAMS, context)
         after = count(model, (3, *size))
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoint.save(model, Path(folder))
+        with private.scratch() as folder:
+            checkpoint.save(model, folder)
         row |= {
             "parameters": (before.parameters, after.parameters),
             "macs": (before.macs, after.macs),

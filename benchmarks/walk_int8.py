@@ -15,12 +15,10 @@ outputs and of the centred outputs, top-1 agreement, operators left in float. Wh
 """
 
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -41,6 +39,7 @@ from engine.compute.steps.quantization.precision.search import best_recipe
 from engine.compute.tasks.base import Outputs
 from engine.compute.tasks.classification import Classification
 from engine.errors import SecateurError
+from engine.machine import private
 from engine.params import QuantizeStatic
 
 CLASSES = 100
@@ -149,8 +148,8 @@ def walk(name: str, size: int) -> dict[str, Any]:
 
 
 def left_in_float(file: onnx.ModelProto) -> dict[str, int]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+    with private.scratch() as folder:
+        path = folder / "model.onnx"
         path.write_bytes(file.SerializeToString())
         return float_operators(path)
 

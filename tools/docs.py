@@ -14,7 +14,6 @@ import json
 import re
 import shlex
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from engine.cli import main as cli
 from engine.cli.params import _default as default_text
 from engine.cli.presets import counts as trials
 from engine.errors import EXIT_CODES, SecateurError
+from engine.machine import private
 from engine.params import STEPS
 from engine.params.base import StepParams
 from engine.params.preset import Settings
@@ -239,14 +239,14 @@ def _whole(text: str) -> str:
 
 def _parse(text: str) -> None:
     """Raises SecateurError; files that the preset names are there meanwhile."""
-    with tempfile.TemporaryDirectory() as folder:
+    with private.scratch() as folder:
         for name in re.findall(r"[\w./-]+\.(?:py|pth|pt|safetensors)\b", text):
-            path = Path(folder, name)
-            if path.resolve().is_relative_to(Path(folder).resolve()):
+            path = folder / name
+            if path.resolve().is_relative_to(folder.resolve()):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
         with contextlib.chdir(folder):
-            spec.parse(text, "README", folder=Path(folder))
+            spec.parse(text, "README", folder=folder)
 
 
 def command_lines(text: str) -> Iterator[tuple[int, str]]:

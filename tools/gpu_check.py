@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from engine.machine import private
 from engine.store.keys import file_hash
 
 HOME = Path(__file__).resolve().parent.parent
@@ -371,8 +371,8 @@ def main() -> int:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="gpu-check-", ignore_cleanup_errors=True) as folder:
-        scratch, ends = Path(folder), time.monotonic() + args.seconds
+    with private.scratch() as scratch:
+        ends = time.monotonic() + args.seconds
         for names in _turns([part for part in PARTS if part in args.only.split(",")]):
             checks = [Check(name, args, scratch, ends) for name in names]
             with ThreadPoolExecutor(len(names)) as pool:

@@ -6,7 +6,6 @@ WORKSPACE holds at least one finished study (`secateur run quickstart`); its new
 import asyncio
 import os
 import sys
-import tempfile
 from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -15,6 +14,7 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 
+from engine.machine import private
 from engine.presets.shipped import find
 from engine.text.tables import cell_width
 from tui.app import Lab
@@ -97,8 +97,8 @@ def main() -> None:
     """Take them as on any machine: in all colours, and without settings of whoever runs this."""
     os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
     os.environ.pop("NO_COLOR", None)
-    with tempfile.TemporaryDirectory() as nothing:
-        os.environ |= {"XDG_CONFIG_HOME": nothing, "XDG_STATE_HOME": nothing}
+    with private.scratch() as nothing:
+        os.environ |= dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(nothing))
         asyncio.run(take(Path(sys.argv[1]).absolute(), Path(sys.argv[2])))
 
 

@@ -11,6 +11,7 @@ jobs set to folders of their own; and not in the home, which hosts share, unless
 
 import contextlib
 import fcntl
+import glob
 import os
 import pwd
 import secrets
@@ -30,12 +31,16 @@ COMMON = Path("/tmp")
 SOCKET_PATH = 107
 """Bytes that a UNIX socket's path may have on Linux."""
 BELOW = 48
-"""Bytes of that which multiprocessing and `_alive` put behind our folder."""
+"""Bytes of that which multiprocessing and `scratch` put behind our folder."""
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 """Where torch.compile keeps the code that it makes, Triton's too. Its own default is a name in the temporary folder
 that anybody can foretell."""
+SCRATCH = "secateur-tmp-"
+"""What temporary folders begin with, and nobody else's: those that are not in use are removed."""
 YOUNG_S = 60.0
 """Age below which a folder that nobody holds may be one that is just being made."""
+YOUNG_ELSEWHERE_S = 86_400.0
+"""The same outside of the temporary folder: hosts may share the disk, and a lock on it hold on one of them alone."""
 
 
 def folder() -> Path:
@@ -211,11 +216,11 @@ def own_temporary() -> Iterator[None]:
 
     before, tempdir = os.environ.get("TMPDIR"), tempfile.tempdir
     with (
-        _alive(for_sockets(), "engine-") as sockets,
-        _alive(Path(tempfile.gettempdir()), "secateur-") as scratch,
+        scratch(for_sockets(), "engine-") as sockets,
+        scratch() as temporary,
     ):
         current_process()._config["tempdir"] = str(sockets)  # type: ignore[attr-defined]
-        os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
         try:
             yield
         finally:
@@ -225,35 +230,44 @@ def own_temporary() -> Iterator[None]:
                 os.environ["TMPDIR"] = before
 
 
+def beside(target: Path) -> contextlib.AbstractContextManager[Path]:
+    """Such a folder beside `target`, for what is written there before it is put in its place."""
+    return scratch(target.parent, f".{target.name[:100]}.unfinished-", YOUNG_ELSEWHERE_S)
+
+
 @contextlib.contextmanager
-def _alive(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder in `parent` that goes at the end, and that others of our processes know to be in use meanwhile."""
-    _sweep(parent, prefix)
+def scratch(parent: Path | None = None, prefix: str = SCRATCH, young_s: float = YOUNG_S) -> Iterator[Path]:
+    """A new folder in `parent`, else in the temporary folder, that goes at the end of the block.
+
+    It is locked meanwhile, by which it differs from those of the same `prefix` that killed processes left: these go at
+    the beginning, from the age `young_s` on. So nobody else's folder may begin like that.
+    """
+    parent = parent or Path(tempfile.gettempdir())
+    _sweep(parent, prefix, young_s)
     path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    file = os.open(path / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = _opened(path)
     try:
         with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield path
     finally:
-        os.close(file)
+        os.close(lock)
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _sweep(parent: Path, prefix: str) -> None:
+def _sweep(parent: Path, prefix: str, young_s: float) -> None:
     """Remove such folders of processes that ended without doing so."""
-    for path in parent.glob(f"{prefix}*/alive"):
+    for path in parent.glob(f"{glob.escape(prefix)}*"):
         with contextlib.suppress(OSError):
-            info = path.parent.lstat()
-            if (
-                info.st_uid != os.getuid()
-                or stat.S_ISLNK(info.st_mode)
-                or time.time() - info.st_mtime < YOUNG_S
-            ):
+            if not _is_ours(path) or time.time() - path.lstat().st_mtime < young_s:
                 continue
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            lock = _opened(path)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path.parent)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
             finally:
-                os.close(file)
+                os.close(lock)
+
+
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

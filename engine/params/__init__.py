@@ -10,21 +10,30 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Union
 
 if TYPE_CHECKING:
-    from engine.params.base import Params, StepParams
-    from engine.params.blocks import PruneBlocks
-    from engine.params.calibrate import Calibrate
-    from engine.params.channels import PruneChannels
-    from engine.params.cluster_weights import ClusterWeights
-    from engine.params.clustering import ClusterFilters, ClusterKernels
-    from engine.params.distillation import Distill
-    from engine.params.factorization import Factorize
-    from engine.params.pruning import PruneWeights
-    from engine.params.qat import QuantizeQat
-    from engine.params.quantization import QuantizeDynamic, QuantizeStatic
-    from engine.params.quantize_half import QuantizeHalf
-    from engine.params.quantize_weights import QuantizeWeights
-    from engine.params.sensitivity import Sensitivity
-    from engine.params.training import Finetune, Train
+    # `X as X`: for the type checker, a name that others may import from here.
+    from engine.params.base import Params as Params
+    from engine.params.base import StepParams as StepParams
+    from engine.params.blocks import PruneBlocks as PruneBlocks
+    from engine.params.calibrate import Calibrate as Calibrate
+    from engine.params.channels import PruneChannels as PruneChannels
+    from engine.params.cluster_weights import ClusterWeights as ClusterWeights
+    from engine.params.clustering import ClusterFilters as ClusterFilters
+    from engine.params.clustering import ClusterKernels as ClusterKernels
+    from engine.params.distillation import Distill as Distill
+    from engine.params.factorization import Factorize as Factorize
+    from engine.params.pruning import PruneWeights as PruneWeights
+    from engine.params.qat import QuantizeQat as QuantizeQat
+    from engine.params.quantization import (
+        QuantizeDynamic as QuantizeDynamic,
+    )
+    from engine.params.quantization import (
+        QuantizeStatic as QuantizeStatic,
+    )
+    from engine.params.quantize_half import QuantizeHalf as QuantizeHalf
+    from engine.params.quantize_weights import QuantizeWeights as QuantizeWeights
+    from engine.params.sensitivity import Sensitivity as Sensitivity
+    from engine.params.training import Finetune as Finetune
+    from engine.params.training import Train as Train
 
     Step = (
         Train
@@ -109,28 +118,3 @@ if not TYPE_CHECKING:
         if name in PLACES:
             return _imported(PLACES[name])
         raise AttributeError(f"module {__name__} has no attribute {name}")
-
-
-__all__ = [
-    "STEPS",
-    "Calibrate",
-    "ClusterFilters",
-    "ClusterKernels",
-    "ClusterWeights",
-    "Distill",
-    "Factorize",
-    "Finetune",
-    "Params",
-    "PruneBlocks",
-    "PruneChannels",
-    "PruneWeights",
-    "QuantizeDynamic",
-    "QuantizeHalf",
-    "QuantizeQat",
-    "QuantizeStatic",
-    "QuantizeWeights",
-    "Sensitivity",
-    "Step",
-    "StepParams",
-    "Train",
-]

@@ -237,7 +237,7 @@ def _table_node(step: Step, chain: _Chain, start: str, position: int, machine: M
 
 
 def _teacher(step: Distill, chain: _Chain, root: Callable[[Model], str]) -> str | None:
-    """The key of the step's teacher, which is noted in `found` where it is a network of its own."""
+    """The key of the step's teacher; one that is a network of its own becomes a node of `chain.teachers`."""
     match step.teacher:
         case BaselineTeacher():
             return chain.baseline

@@ -46,7 +46,7 @@ RECIPES: dict[str, Recipe] = {
             "engine/compute/layers/grids.py",
         ),
         {
-            "engine/params/__init__.py": "the class in the union `Step`",
+            "engine/params/__init__.py": "the class: its import, the union `Step`, its row of `CLASSES`",
             "engine/compute/steps/apply.py": "a case that calls the function",
             "engine/params/overlays.py": "if it lays something new over weights: its name in `Overlay`, and in "
             "`EXCLUSIVE` what it can't lie with",
@@ -59,6 +59,18 @@ RECIPES: dict[str, Recipe] = {
             "engine/compute/steps/sensitivity.py": "measures what fewer bits cost each layer",
             "engine/compute/worker/knob/bits.py": "one of the techniques that the live knob turns",
         },
+        "`engine/compute/steps/clustering/kernels.py` is a short step to read first. The function\n\n"
+        "- puts the model on `context.device` (`to_device`), and may change it in place;\n"
+        "- takes its layers from `prunable_layers`, and leaves alone those that `changeable` refuses, because the "
+        "network's own code does something else with their weights;\n"
+        "- reports by `context`: `part` or `progress` how far it is, `notice` what users should know, `observations` "
+        "what it measured;\n"
+        "- records a change of the structure with `edits.record`; `engine/compute/models/edits.py` then gets a case "
+        "that repeats it when a checkpoint is loaded;\n"
+        "- raises `SecateurError` where the network has nothing for it to work on; a case in "
+        "`engine/compute/steps/fits.py` has that found out before anything is trained.\n\n"
+        "An entry in `PARAMETERS` of `tests/engine/compute/steps/test_pairs.py` tries the step before and after all "
+        "others.\n\n"
         "A form of its own in the packed file, as grids have it, also takes "
         "`engine/compute/measures/packed.py`, `engine/compute/measures/sizes.py` and `engine/compute/worker/steps.py`.",
     ),

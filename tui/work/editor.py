@@ -3,10 +3,10 @@
 import os
 import shlex
 import subprocess
-import tempfile
 from pathlib import Path
 
 from engine.errors import SecateurError
+from engine.machine import private
 
 USUAL = "vi"
 """What POSIX has everywhere."""
@@ -22,8 +22,8 @@ def edit(text: str, name: str) -> str:
 
     Raises SecateurError where it can't be started, ends with a failure, or leaves what is no text.
     """
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        file = Path(folder, f"{Path(name).name or 'preset'}.yaml")
+    with private.scratch() as folder:
+        file = folder / f"{Path(name).name or 'preset'}.yaml"
         file.write_text(text, "utf-8")
         try:
             words = command()

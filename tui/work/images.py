@@ -1,9 +1,9 @@
 """What the data of a preset are, with a few of their images: `secateur data check` in a process of its own."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from engine.machine import private
 from engine.presets.spec import Spec, to_yaml
 from tui.work.command import answer
 
@@ -16,8 +16,8 @@ async def look(spec: Spec, workspace: Path) -> list[dict[str, Any]]:
 
     Raises SecateurError when the data can't be read at all.
     """
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        preset = Path(folder) / "preset.yaml"
+    with private.scratch() as folder:
+        preset = folder / "preset.yaml"
         preset.write_text(to_yaml(spec.document), "utf-8")
         words = [
             "data",

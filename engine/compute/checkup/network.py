@@ -1,6 +1,5 @@
 """The check-up of one network: built, run on real images, kept and read back, exported, before anything is trained."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -32,6 +31,7 @@ from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.onnx_training import parse
 from engine.compute.tasks import task_of
 from engine.errors import Unavailable, UsageError
+from engine.machine import private
 from engine.params import (
     STEPS,
     ClusterFilters,
@@ -108,8 +108,8 @@ def _checked(tried: Tried) -> dict[str, Any]:
     if own_code(tried.model.title):
         assert_keepable(model, images)
         notes += _unseen(model)
-    with tempfile.TemporaryDirectory() as folder:
-        notes += _exported(tried, checkpoint.save(model, Path(folder)), Path(folder))
+    with private.scratch() as folder:
+        notes += _exported(tried, checkpoint.save(model, folder), folder)
     counts = count(torch_part(model), (data.channels, *data.size))
     shape = "×".join(map(str, (data.channels, *data.size)))
     text = f"{shape} → {counted(data.classes, 'class', 'classes')}, {counts.parameters:,} parameters"

@@ -1,11 +1,9 @@
 """Downloading a data set through torchvision: only when asked for, meant for the login node."""
 
 import contextlib
-import shutil
 import socket
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 from engine.datasets import Record
 from engine.datasets.locate import folder_with
 from engine.errors import SecateurError
+from engine.machine import private
 
 PATIENCE = 30.0
 """Seconds without an answer after which a server counts as out of reach: on a compute node without internet,
@@ -62,22 +61,20 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         yield folder
         return
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise SecateurError(
-            f"{folder} can't be written",
-            f"{error.strerror}: {error.filename}",
-            "Name another place: --root DIR",
-        ) from error
-    try:
+    with contextlib.ExitStack() as folders:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            partial = folders.enter_context(private.beside(folder))
+        except OSError as error:
+            raise SecateurError(
+                f"{folder} can't be written",
+                f"{error.strerror}: {error.filename}",
+                "Name another place: --root DIR",
+            ) from error
         yield partial
-        # mkdtemp keeps others out; a data set may be shared.
+        # Such a folder keeps others out; a data set may be shared.
         partial.chmod(0o755)
         partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _failed(record: Record, detail: str) -> SecateurError:

@@ -260,9 +260,9 @@ def _held(parts: list[LabelledImages], like: Tensor, budget: int) -> list[Labell
 
 
 def without_damaged(source: Source, memory: Memory) -> Source:
-    """The source without the images that can't be read, which are counted in `told`.
+    """The source without the images that can't be read: `left_out` counts them, a notice for each split names one.
 
-    Every image is decoded for it, unless `memory` has what came of that.
+    Decodes every image, unless `memory` has the result of an earlier pass.
     """
     notices, left_out = list(source.notices), 0
     if memory.known.damaged is None:

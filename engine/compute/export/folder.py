@@ -1,7 +1,6 @@
 """Writes the folder of an exported model, checks it, and only then puts it where it was asked for."""
 
-import os
-import shutil
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from engine.compute.export.formats import Tell, write_model
 from engine.compute.export.verify import Check, verify
 from engine.compute.models import checkpoint
 from engine.errors import SecateurError
+from engine.machine import private
 from engine.results.exports import Order
 from engine.store.files import writing
 from engine.store.keys import file_hash
@@ -31,15 +31,13 @@ def write(order: Order, tell: Tell) -> dict[str, Any]:
     nothing is left behind.
     """
     out = order.out.absolute()
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    with writing(out):
-        partial.mkdir(parents=True)
-    try:
+    with contextlib.ExitStack() as folders:
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            partial = folders.enter_context(private.beside(out))
         written = _write_into(partial, order, tell)
         with writing(out):
             _put(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return written
 
 

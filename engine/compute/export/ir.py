@@ -2,11 +2,11 @@
 
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import openvino
 
 from engine.errors import SecateurError, said_by
+from engine.machine import private
 
 
 def write(onnx: Path, file: Path) -> None:
@@ -24,11 +24,9 @@ def write(onnx: Path, file: Path) -> None:
             " ".join(said_by(error)[-3:])[:500],
             "Export it as onnx, or as int8-onnx if it is an INT8 model.",
         ) from error
-    with TemporaryDirectory(
-        prefix="secateur-"
-    ) as made:  # OpenVINO does not tell a full disk from other failures
+    with private.scratch() as made:  # OpenVINO does not tell a full disk from other failures
         try:
-            openvino.save_model(model, Path(made, file.name), compress_to_fp16=False)
+            openvino.save_model(model, made / file.name, compress_to_fp16=False)
         except RuntimeError as error:
             raise SecateurError(
                 "OpenVINO can't write its files",

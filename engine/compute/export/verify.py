@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from engine.compute.export import alone
 from engine.compute.export.source import deviation
 from engine.compute.numerics.aligned import to_array
 from engine.errors import SecateurError
+from engine.machine import private
 
 MOST_IMAGES = 1000
 MOST_BYTES = 128 << 20
@@ -121,8 +121,7 @@ def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
 
     Raises SecateurError when it does not run there.
     """
-    with tempfile.TemporaryDirectory(prefix="secateur-") as name:
-        place = Path(name)
+    with private.scratch() as place:
         job = {
             "folder": str(folder.absolute()),
             "needs": needs,

@@ -6,7 +6,6 @@ through the times of a few whole networks of different widths. That the constant
 is what tells chains of two layers from the one that they stand for.
 """
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.machine import private
 from engine.compute.context import Context
 from engine.compute.latency.bench import Bench
 from engine.compute.latency.layer_times import LatencyModel, grid, layer_times
@@ -84,8 +84,8 @@ def measure(
     alone = NetworkTimes(name, layers, 0.0, 1.0)
     networks = [made() for made in narrower]
     sums = [alone.of(network) for network in (model, *networks)]
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        bench = Bench(target, model, Path(folder), context)
+    with private.scratch() as folder:
+        bench = Bench(target, model, folder, context)
         rows = [
             context.measured(f"network {number}", partial(bench.row, number, partial(_as_it_is, network)))
             for number, network in enumerate(networks or [model])

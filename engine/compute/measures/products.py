@@ -25,7 +25,7 @@ class Product:
 
 
 class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While active, collects in `found` every product of `model` by the name of its weight or module.
+    """While active, collects in `by_weight` every product of `model`, by the name of its weight or module.
 
     `weights` are the tensors that products are recognized by, which must stay where they are in memory.
     """

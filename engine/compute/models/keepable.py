@@ -1,8 +1,6 @@
 """Whether a network can be kept at all: found out before anything is trained."""
 
 import copy
-import tempfile
-from pathlib import Path
 from pickle import PicklingError
 
 import torch
@@ -19,6 +17,7 @@ from engine.compute.models.differences import differences
 from engine.compute.models.layout import FAILURES, layout_of
 from engine.compute.numerics.seeds import seeded
 from engine.errors import SecateurError, said_by
+from engine.machine import private
 from engine.params.catalog import is_built_in
 
 COMPILED = {"ScriptModule": "torch.jit", "OptimizedModule": "torch.compile"}
@@ -74,8 +73,8 @@ def assert_keepable(model: nn.Module, images: Tensor) -> None:
     used = copied(model).to(memory_format=layout_of(model))
     for training in (True, False):
         _pass(used, images, training=training)
-    with tempfile.TemporaryDirectory(prefix="secateur-keep-") as folder:
-        again = save(used, Path(folder)).to(device=images.device, memory_format=layout_of(model))  # type: ignore[call-overload]
+    with private.scratch() as folder:
+        again = save(used, folder).to(device=images.device, memory_format=layout_of(model))  # type: ignore[call-overload]
     move_(again, images.device)
     _compare(used, again, images)
 

@@ -1,6 +1,5 @@
 """Which operators of an INT8 file ONNX Runtime computes in float, read from the graph that it made of the file."""
 
-import tempfile
 from pathlib import Path
 
 import onnx
@@ -8,6 +7,7 @@ import onnxruntime as ort
 
 from engine.compute.onnx.onnxruntime import FAILURES, options, providers
 from engine.errors import SecateurError
+from engine.machine import private
 
 QUANTIZING = {"QuantizeLinear", "DynamicQuantizeLinear"}
 INTEGER = {
@@ -61,8 +61,8 @@ def float_operators(path: Path, _shape: tuple[int, ...] = (), device: str = "cpu
 
     Of whatever input: the file says its shape. On a GPU they are others, since what its provider lacks in integers it
     computes in float."""
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        return _floats(onnx.load_model(_optimized(path, device, Path(folder) / "optimized.onnx")).graph)
+    with private.scratch() as folder:
+        return _floats(onnx.load_model(_optimized(path, device, folder / "optimized.onnx")).graph)
 
 
 def _optimized(path: Path, device: str, out: Path) -> Path:

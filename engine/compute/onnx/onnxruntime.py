@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from engine.compute.numerics.aligned import from_array, to_array
 from engine.errors import SecateurError, Unavailable
+from engine.machine import private
 from engine.params.runtimes import Precision
 
 ort.set_default_logger_severity(4)
@@ -130,10 +130,10 @@ def executed(
 ) -> list[tuple[str, str, list[str], float]]:
     """Of each node that ONNX Runtime executes, in order: its type, its name, no names of others that it is made of, and
     the median of its microseconds over so many calls behind the first `warmup`."""
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+    with private.scratch() as folder:
         chosen = options(threads)
         chosen.enable_profiling = True
-        chosen.profile_file_prefix = str(Path(folder) / "profile")
+        chosen.profile_file_prefix = str(folder / "profile")
         session = ort.InferenceSession(network, chosen, providers=[CPU])
         given = {session.get_inputs()[0].name: to_array(inputs)}
         for _ in range(warmup + calls):

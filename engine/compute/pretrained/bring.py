@@ -5,7 +5,6 @@ what was converted or replaced.
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import REPLACED, Notices, Variant
 from engine.compute.pretrained.weight_files import RECIPE, TENSORS, WeightFile, read
 from engine.errors import SecateurError
+from engine.machine import private
 from engine.params.catalog import DETECTOR, UNSAVED, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model
 from engine.text.phrases import counted
@@ -345,9 +345,9 @@ def _load_as(name: str, recipe: dict[str, Any], folder: Path) -> nn.Module:
     from engine.compute.models import checkpoint
 
     changed = recipe | {"architecture": recipe["architecture"] | {"name": name}}
-    with tempfile.TemporaryDirectory() as held:
-        (Path(held) / RECIPE).write_text(json.dumps(changed))
+    with private.scratch() as held:
+        (held / RECIPE).write_text(json.dumps(changed))
         for file in (TENSORS, UNSAVED):
             if (folder / file).exists():
-                (Path(held) / file).symlink_to((folder / file).absolute())
-        return checkpoint.load(Path(held), [name])
+                (held / file).symlink_to((folder / file).absolute())
+        return checkpoint.load(held, [name])

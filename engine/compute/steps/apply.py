@@ -4,6 +4,7 @@ from typing import assert_never
 
 from torch import nn
 
+from engine import params
 from engine.compute.context import Context
 from engine.compute.layers import foreign
 from engine.compute.layers.select import PRUNABLE
@@ -24,65 +25,46 @@ from engine.compute.steps.quantization.weights import quantize_weights
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
 from engine.errors import SecateurError
-from engine.params import (
-    Calibrate,
-    ClusterFilters,
-    ClusterKernels,
-    ClusterWeights,
-    Distill,
-    Factorize,
-    Finetune,
-    PruneBlocks,
-    PruneChannels,
-    PruneWeights,
-    QuantizeDynamic,
-    QuantizeHalf,
-    QuantizeQat,
-    QuantizeStatic,
-    QuantizeWeights,
-    Sensitivity,
-    Step,
-    Train,
-)
+from engine.params import Step
 from engine.text.phrases import listed
 
 
 def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
     """One step of a pipeline; the model may be changed in place."""
-    if step.compresses or isinstance(step, Sensitivity):
+    if step.compresses or isinstance(step, params.Sensitivity):
         prepare(model, step, context)
     match step:
-        case Train() | Finetune():
+        case params.Train() | params.Finetune():
             return train(model, step, context)
-        case PruneWeights():
+        case params.PruneWeights():
             return prune_weights(model, step, context)
-        case PruneChannels():
+        case params.PruneChannels():
             return prune_channels(model, step, context)
-        case PruneBlocks():
+        case params.PruneBlocks():
             return prune_blocks(model, step, context)
-        case ClusterFilters():
+        case params.ClusterFilters():
             return cluster_filters(model, step, context)
-        case ClusterKernels():
+        case params.ClusterKernels():
             return cluster_kernels(model, step, context)
-        case ClusterWeights():
+        case params.ClusterWeights():
             return cluster_weights(model, step, context)
-        case Factorize():
+        case params.Factorize():
             return factorize(model, step, context)
-        case Distill():
+        case params.Distill():
             return distill(model, step, context)
-        case QuantizeDynamic():
+        case params.QuantizeDynamic():
             return quantize_dynamic(model, step, context)
-        case QuantizeStatic():
+        case params.QuantizeStatic():
             return quantize_static(model, step, context)
-        case QuantizeQat():
+        case params.QuantizeQat():
             return quantize_qat(model, step, context)
-        case QuantizeWeights():
+        case params.QuantizeWeights():
             return quantize_weights(model, step, context)
-        case QuantizeHalf():
+        case params.QuantizeHalf():
             return quantize_half(model, step, context)
-        case Calibrate():
+        case params.Calibrate():
             return calibrate(model, step, context)
-        case Sensitivity():
+        case params.Sensitivity():
             return sensitivity(model, step, context)
         case _:
             assert_never(step)
@@ -121,7 +103,7 @@ def prepare(model: nn.Module, step: Step, context: Context) -> None:
         if isinstance(layer, PRUNABLE)
         and not any(parameter.requires_grad for parameter in layer.parameters())
     ]
-    if frozen and not isinstance(step, Sensitivity):
+    if frozen and not isinstance(step, params.Sensitivity):
         context.notice(
             "info",
             f"{listed(frozen)}: frozen by the network's own code; {step.kind} changes such layers too (name them in "

@@ -5,7 +5,6 @@ Run by `engine.runner.bits` as ``python -m engine.compute.worker.selfcheck THREA
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from engine.compute.pretrained.create import create
 from engine.compute.training.loop import fit
 from engine.compute.worker.setup import settle
 from engine.errors import SecateurError
-from engine.machine import lock
+from engine.machine import lock, private
 from engine.params import Train
 from engine.params.preset import Data, Model
 from engine.studies import events as ev
@@ -131,8 +130,8 @@ def _waiting(seconds: float, processes: tuple[int, ...] | None) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="secateur-bits-") as folder, lock.shared(_waiting):
-        print(json.dumps(checks(int(sys.argv[1]), Path(folder))))
+    with private.scratch() as folder, lock.shared(_waiting):
+        print(json.dumps(checks(int(sys.argv[1]), folder)))
 
 
 if __name__ == "__main__":

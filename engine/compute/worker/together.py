@@ -9,8 +9,6 @@ import contextlib
 import datetime
 import json
 import os
-import shutil
-import tempfile
 import threading
 import time
 import traceback
@@ -61,7 +59,7 @@ class Team:
         self._ending = False
         self._helpers: list[tuple[BaseProcess, Connection]] = []
         self._elsewhere: span.Elsewhere | None = None
-        self._folder: Path | None = None
+        self._folders = contextlib.ExitStack()
 
     def order(self, key: str) -> Group | None:
         """Have the others do the step `key` with us; None for a worker that trains alone."""
@@ -92,8 +90,7 @@ class Team:
                 pipe.close()  # which ends those that are still there
             if self._elsewhere is not None:
                 self._elsewhere.end(0.0)
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+            self._folders.close()
 
     def _end(self) -> None:
         if self._store is None:
@@ -128,8 +125,8 @@ class Team:
     def _meeting(self, size: int, apart: bool) -> tuple[Any, str]:
         """Where the processes meet: a file of this user's on one node, else a port of the worker's node."""
         if not apart:
-            self._folder = Path(tempfile.mkdtemp(prefix="together-", dir=private.folder()))
-            file = str(self._folder / "meeting")
+            folder = self._folders.enter_context(private.scratch(private.folder(), "together-"))
+            file = str(folder / "meeting")
             return _stores.FileStore(file, size), file
         host = span.address()
         store = _stores.TCPStore(host, 0, size, is_master=True, timeout=TIMEOUT, wait_for_workers=False)

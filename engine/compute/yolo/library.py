@@ -2,9 +2,9 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from engine.errors import SecateurError
+from engine.machine import private
 
 OFFLINE = {
     "YOLO_OFFLINE": "1",  # no look-up of a host name to find out whether there is internet
@@ -34,7 +35,7 @@ def library() -> ModuleType:
     save, open_image = torch.save, Image.open
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="secateur-yolo-") as folder,
+            private.scratch() as folder,
             _environment(folder),
             _plainly(),
         ):
@@ -58,10 +59,10 @@ def _plainly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(folder: str) -> Iterator[None]:
+def _environment(folder: Path) -> Iterator[None]:
     """Its settings in `folder`, which goes afterwards, and its switches; then every variable as it was."""
     before = dict(os.environ)
-    os.environ.update(OFFLINE, YOLO_CONFIG_DIR=folder)
+    os.environ.update(OFFLINE, YOLO_CONFIG_DIR=str(folder))
     try:
         yield
     finally:

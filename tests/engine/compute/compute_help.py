@@ -15,11 +15,17 @@ from engine.compute.pretrained.create import create
 from engine.params.preset import Data, Model
 from engine.studies import events as ev
 
-_SCRATCH = tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-steps-")
-"""Where steps keep what they have of an interrupted training; it goes when the tests end."""
-
 TEMPLATES = Path(os.environ["SECATEUR_TESTS_TEMPLATES"])
 """Where all test processes keep exported graphs, as the studies of one workspace do."""
+
+
+@cache
+def _scratch() -> "tempfile.TemporaryDirectory[str]":
+    """Where steps keep what they have of an interrupted training; it goes when the tests end.
+
+    Made when it is first needed: what is forked from the tests imports this too, and ends without removing anything.
+    """
+    return tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-steps-")
 
 
 @cache
@@ -50,7 +56,7 @@ def context_for(
     events: list[ev.Event] | None = None,
     data: Dataset | None = None,
 ) -> Context:
-    folder = partial or Path(tempfile.mkdtemp(dir=_SCRATCH.name)) / "partial"
+    folder = partial or Path(tempfile.mkdtemp(dir=_scratch().name)) / "partial"
     collected = events if events is not None else []
     return Context(
         data or digits(), torch.device("cpu"), seed, 1, "key", folder, collected.append, templates=TEMPLATES

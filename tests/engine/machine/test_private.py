@@ -184,10 +184,21 @@ def test_sockets_fit_below_any_temporary_folder_and_nothing_is_left(tmp_path: Pa
     locks.rmdir()
 
 
+def test_only_what_nobody_uses_is_swept_however_little_of_it_is_left(tmp_path: Path) -> None:
+    others = tmp_path / "x"
+    others.mkdir()
+    (tmp_path / "x-file").touch()
+    for left in (tmp_path / "x-empty", tmp_path / "x-[0]"):
+        left.mkdir()
+        os.utime(left, (0, 0))
+    with private.scratch(tmp_path, "x-") as used:
+        assert {path.name for path in tmp_path.iterdir()} == {"x", "x-file", used.name}
+
+
 def test_what_is_in_use_is_not_swept(tmp_path: Path) -> None:
-    with private._alive(tmp_path, "x-") as used:
+    with private.scratch(tmp_path, "x-") as used:
         os.utime(used, (0, 0))
-        with private._alive(tmp_path, "x-"):
+        with private.scratch(tmp_path, "x-"):
             assert used.is_dir()
 
 

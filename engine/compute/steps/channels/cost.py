@@ -23,7 +23,7 @@ class Cost(Protocol):
 
 @dataclass(frozen=True)
 class _Term:
-    """A tensor: `factor` × the product of its widths along the dimensions that can shrink."""
+    """A tensor: `macs` and `parameters` are each to be multiplied by its widths along `dims`, the axes that can shrink."""
 
     macs: float
     parameters: float
@@ -31,7 +31,7 @@ class _Term:
 
 
 class Predictor:
-    """MACs and parameters of a network for any number of units left, as `measure.counts` would count them.
+    """MACs and parameters of a network for any number of units left, as `engine.compute.measures.counts` counts them.
 
     A weight's MACs are proportional to its elements, for every one meets the same number of positions; those of
     attention without a weight are proportional to the width of its heads.

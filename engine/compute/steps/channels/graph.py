@@ -34,7 +34,7 @@ class Graph:
 
 
 def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
-    """The groups of `model`, which `build` made; `skip` names layers (name, glob or type) whose channels all stay.
+    """The groups of `model`; `skip` names layers (name, glob or type) whose channels all stay.
 
     Layers that make the output are never in a group. Raises SecateurError when an entry of `skip` names nothing,
     or nothing is left to prune.

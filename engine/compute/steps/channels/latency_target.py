@@ -8,13 +8,13 @@ whole copy against the original in the form in which it is exported, correct by 
 import bisect
 import math
 import statistics
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
+from engine.machine import private
 from engine.compute.context import Context
 from engine.compute.latency.bench import Bench
 from engine.measures.latency import NOISY_LOAD
@@ -76,8 +76,8 @@ def reach(
     measurement is recorded by `context.measured` under `name`, so that the same search goes the same way when it is
     repeated. To be called under `engine.machine.lock.exclusive`.
     """
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        bench = Bench(target, original, Path(folder), context)
+    with private.scratch() as folder:
+        bench = Bench(target, original, folder, context)
         made: dict[int, int] = {}
 
         def measure(removals: int) -> float:

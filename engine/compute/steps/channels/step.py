@@ -41,7 +41,7 @@ from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.solved import proposals, solved
 from engine.compute.steps.pruning.rounds import recover
 from engine.compute.training.schedules import sparsities
-from engine.errors import SecateurError
+from engine.errors import OutOfReach
 from engine.params.channels import LatencyTarget, PruneChannels, ScaleLearning
 from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
@@ -56,8 +56,8 @@ long as one of 16, and leaves the layout of blocks that runtimes choose for mult
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
     """Remove channels until the targets are reached; make up for them by what is left.
 
-    Groups that can't be pruned rightly are left whole, with a notice. Raises SecateurError when a target can't be
-    reached, with the most that can.
+    Groups that can't be pruned rightly are left whole, with a notice. Raises OutOfReach when a target can't be
+    reached.
     """
     pruning, groups = prepared(model, params, context)
     pruning.check()
@@ -301,11 +301,12 @@ class Pruning:
 
     def _tell(self, target: LatencyTarget, reached: latency_target.Found) -> None:
         """Keep what was asked and measured with the result, and say where they differ."""
-        to_device = {"runtime": target.runtime, "batch": target.batch, "threads": torch.get_num_threads()}
         self._context.observations[MEASURE] = {
             "asked": target.speedup,
             "measured": reached.speedup,
-            **to_device,
+            "runtime": target.runtime,
+            "batch": target.batch,
+            "threads": torch.get_num_threads(),
         }
         if not within(reached.speedup, target.speedup):
             self._context.notice(
@@ -314,11 +315,13 @@ class Pruning:
                 f"steps of round_to allow was measured as {reached.speedup:.2f}×",
             )
 
-    def _out_of_reach(self, target: LatencyTarget, most: float) -> SecateurError:
+    def _out_of_reach(self, target: LatencyTarget, most: float) -> OutOfReach:
         limits = [f"floor {self._params.floor:g}", f"round_to {self._params.round_to}"]
         limits += [f"skip {listed(list(self._params.skip))}"] if self._params.skip else []
         reached = math.floor(most * 100) / 100
-        return SecateurError(
+        return OutOfReach(
+            ("latency", "speedup"),
+            reached,
             f"{target.speedup:g}× in {target.runtime} at batch {target.batch} can't be met: at most {reached:g}× "
             f"with {', '.join(limits)}",
             "That is the fastest pruning that was measured, against the model before this step.",

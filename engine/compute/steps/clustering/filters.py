@@ -16,7 +16,7 @@ from engine.compute.layers.shared import SharedConv2d, share, shared_layers, who
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.numerics.seeds import derive
-from engine.compute.steps.calibration.activations import can_refit, energies, positions_of, refit
+from engine.compute.steps.calibration.activations import can_refit, energies, position_generator, refit
 from engine.compute.steps.calibration.lockstep import Anew
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import VALUES, computed_by_class, reasons_against, tell
@@ -106,7 +106,7 @@ def _merge(
         consumer = model.get_submodule(chain.consumer)
         if method.repair and can_refit(consumer):
             passed = Anew(model, original, context, params.images).at(chain.consumer)
-            refit(consumer, passed, positions_of(chain.consumer, context), ridge=method.ridge)
+            refit(consumer, passed, position_generator(chain.consumer, context), ridge=method.ridge)
     return rows
 
 

@@ -47,7 +47,7 @@ def fold(model: nn.Module, chain: Chain) -> Folded:
 
 
 def merge(model: nn.Module, chain: Chain, clusters: Clusters, folded: Folded, centres: "Centroids") -> None:
-    """Shrink the chain to one channel per cluster, in place; `found` are the centroids of the `folded` vectors.
+    """Shrink the chain to one channel per cluster, in place; `centres` are those of the `folded` vectors.
 
     Each cluster is represented by one member, moved to the centroid, and keeps that member's BatchNorm, so that
     it trains on. Where a cluster's members are equal (with their BatchNorm, or positive multiples under

@@ -1,6 +1,5 @@
 """The float graph that an INT8 file is made from: weights under their names, BatchNorm folded, constants computed."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from engine.compute.models.alike import folder_for
 from engine.compute.onnx.export import export
 from engine.compute.onnx.graph import COPY, Array, Graph, attribute, layer_of
 from engine.compute.onnx.shape import Shape
+from engine.machine import private
 
 
 def float_graph(model: nn.Module, shape: Shape, templates: Path | None = None) -> onnx.ModelProto:
@@ -23,8 +23,8 @@ def float_graph(model: nn.Module, shape: Shape, templates: Path | None = None) -
     """
     # The file's bits are a result: a graph of a network that is only alike as far as one can see would not do.
     alike = folder_for(templates, model) if templates is not None else None
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        file = export(model, shape, Path(folder) / "model.onnx", templates=alike, pack=False)
+    with private.scratch() as folder:
+        file = export(model, shape, folder / "model.onnx", templates=alike, pack=False)
         exported = onnx.load_model(file)
     # Shapes are inferred at the end: those of the exporter would contradict constants that take a weight's name.
     del exported.graph.value_info[:]

@@ -9,7 +9,7 @@ from engine.compute.context import to_device
 from engine.compute.layers.copies import copied
 from engine.compute.layers.masks import fold_
 from engine.compute.measures.counts import count
-from engine.compute.measures.estimate import Stored, packed_bytes, plain_bytes
+from engine.compute.measures.estimate import Stored, plain_bytes
 from engine.compute.steps.channels.choose import units_gone
 from engine.compute.steps.channels.cost import Predictor
 from engine.compute.steps.channels.shrink import shrink
@@ -89,7 +89,7 @@ class Channels:
             as_step(params),
             Costs(
                 plain_bytes({name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}),
-                packed_bytes(
+                held.packed_bytes(
                     Stored(tensor.numel(), int(torch.count_nonzero(tensor)), self._bits(name))
                     for name, tensor in tensors.items()
                 ),

@@ -1,9 +1,7 @@
 """Decides which layers of a network stay in float: by what the file scores, and by how fast it runs."""
 
-import tempfile
 from collections.abc import Set
 from functools import cached_property, partial
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,6 +16,7 @@ from engine.compute.steps.quantization.precision.profile import node_times
 from engine.compute.steps.quantization.precision.result import fewest_in_float, layers, sensitivities
 from engine.compute.steps.quantization.precision.search import Drawn
 from engine.compute.steps.quantization.recipe import Recipe
+from engine.machine import private
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.params.quantization import Mixed
@@ -82,9 +81,9 @@ class Mixing:
         graph = Graph(self._recipe.graph)
         costs = self._costs(skip, graph, runtime)
         tried: dict[frozenset[str], float] = {}
-        with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        with private.scratch() as folder:
             target = LatencyTarget(runtime=runtime)
-            bench = Bench(target, self._model, Path(folder), self._context)
+            bench = Bench(target, self._model, folder, self._context)
             for doubt in DOUBTS:
                 doubted = {name: time * doubt for name, time in costs.integers.items()}
                 predicted = Predicted(graph, Costs(costs.floats, doubted, costs.crossing * doubt))
