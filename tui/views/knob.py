@@ -107,7 +107,9 @@ def starting(turning: Turning, width: int) -> list[Line]:
         f"{turning.seconds:.0f} s so far. "
         "It ends when you leave this page; nothing is trained, nothing written."
     )
-    return wrapped(text, width)
+    early = len(turning.early)
+    kept = f"{counted(early, 'key')} that you pressed {'is' if early == 1 else 'are'} kept until then."
+    return [*wrapped(text, width), *(wrapped(kept, width, "accent") if early else [])]
 
 
 def techniques(turning: Turning, width: int) -> Line:

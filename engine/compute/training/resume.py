@@ -27,7 +27,7 @@ LONG_EPOCH_S = 300.0
 """Seconds of training after which the state is kept in the middle of an epoch."""
 
 OVERTAKEN = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
-"""How it fails to keep a state where another study has kept the same one, or removed the folder."""
+"""Errors of writing a state that another study wrote first, or whose folder it removed: nothing is lost."""
 
 GENERATORS = "chance/"
 """What the names of generators' states begin with in a kept state's file."""
@@ -45,7 +45,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Part:
-    """What is done of an epoch that was left in the middle, beside the state of model and optimizer.
+    """Progress within an unfinished epoch, beside the state of model and optimizer.
 
     Attributes:
         batches: How many were trained.
@@ -62,7 +62,7 @@ class Part:
     generators: dict[str, Tensor]
 
     def restore_generators(self, augmenting: torch.Generator, device: torch.device) -> None:
-        """Have every generator go on where it was."""
+        """Set every generator to the state kept here."""
         augmenting.set_state(self.generators["augmenting"])
         torch.set_rng_state(self.generators["cpu"])
         _put_back_others(self.generators["numpy"], self.generators["python"], self.generators["waiting"])

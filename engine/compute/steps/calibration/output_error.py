@@ -82,8 +82,8 @@ class OutputErrors:
         `count`: training images. `damping`: a ridge, over the mean of a hessian's diagonal. `norms`: whether the
         running means of BatchNorm may change, so that the means of outputs before it are free as those of layers with
         a bias are. `original`: the network as it was, by default `model` as it is now; `kept`: by layer the output
-        channels of the original that it still has, if not all. `informed`: whether positions count by how much the
-        original's answer hangs on them (`Information`); a classifier's, for a detector's needs its boxes.
+        channels of the original that it still has, if not all. `informed`: whether positions are weighed by their
+        Fisher information (`Information`); of classifiers only, a detector's needs its boxes.
         """
         self._layers, self._context, self._damping, self._kept = layers, context, damping, kept or {}
         self._count = count
@@ -96,9 +96,9 @@ class OutputErrors:
         self._weights: dict[str, Tensor] = {}
         if informed and context.data.task == "classification":
             as_it_was = {name: original.get_submodule(name) for name in self.order}
-            told = information(original, as_it_was, context, count, "refit")
+            known = information(original, as_it_was, context, count, "refit")
             self._weights = {
-                name: weights for name, of in told.items() if (weights := of.weights) is not None
+                name: weights for name, of in known.items() if (weights := of.weights) is not None
             }
         self._passes = passes(model, original, self.order, context, count)
 
@@ -110,8 +110,8 @@ class OutputErrors:
         self._passes.__exit__(*of)
 
     def each(self, doing: str = "") -> Iterator[tuple[str, OutputError, Tell]]:
-        """Every layer in `order` with its form, for which those before it are to be done, and what is to be told how
-        far the work on it is."""
+        """Every layer in `order` with its form and a function to report progress to; ask for the next layer when the
+        weights of this one are changed."""
         for number, name in enumerate(self.order):
             tell = self._context.part(number, len(self.order), doing + name)
             yield name, self.of(name, within(tell, 0, 2)), within(tell, 1, 2)
@@ -177,7 +177,7 @@ def output_error(
     kept: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> OutputError:
-    """The form of a layer that is given, and gave before, what is `passed`; `random` draws positions.
+    """The form of a layer with the inputs and former outputs `passed`; `random` draws positions.
 
     `damping`: the ridge over the mean of the hessian's diagonal. `free_mean`: the mean of each output does not count,
     because a bias makes it what it was. `kept`: the channels of what it gave that it still has. `weights` (images,

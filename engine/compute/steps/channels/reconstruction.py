@@ -43,7 +43,7 @@ class Reconstruction:
         """Refit the layers of `model` that lost inputs, from the first to the last, in place.
 
         Their outputs come nearest to what they were (He et al. 2017, "Channel Pruning for Accelerating Very Deep
-        Neural Networks"), positions weighed by how much the original's answer hangs on them. Attention's own
+        Neural Networks"), positions weighed by how much the original's prediction depends on them. Attention's own
         projections are left: what they are multiplied with has changed too. Whether all that lost inputs are refitted.
         """
         to_device(model, context.device).eval()
