@@ -4,6 +4,7 @@ import copy
 import zlib
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -88,7 +89,7 @@ def parts(file: bytes) -> dict[str, Tensor]:
             found[tensor.name] = from_array(numpy_helper.to_array(tensor))
     around = zlib.compress(around + file[end:], 9)
     return found | {
-        AROUND: torch.frombuffer(bytearray(around), dtype=torch.uint8),
+        AROUND: from_array(np.frombuffer(around, np.uint8)),
         PLACES: torch.tensor(places, dtype=torch.int64),
     }
 
