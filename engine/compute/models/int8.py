@@ -4,7 +4,6 @@ import copy
 import zlib
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -89,7 +88,7 @@ def parts(file: bytes) -> dict[str, Tensor]:
             found[tensor.name] = from_array(numpy_helper.to_array(tensor))
     around = zlib.compress(around + file[end:], 9)
     return found | {
-        AROUND: from_array(np.frombuffer(around, np.uint8)),
+        AROUND: torch.tensor(list(around), dtype=torch.uint8),
         PLACES: torch.tensor(places, dtype=torch.int64),
     }
 
