@@ -1,7 +1,6 @@
 """`sensitivity`: what it costs to compress each layer alone, a table of layers by levels."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from engine.compute.data import Split, Subset
 from engine.compute.latency.layers import LayerConfig, all_configs
 from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.layers import overlays
+from engine.compute.layers.copies import copied
 from engine.compute.layers.grids import Grid, GridForm, UniformGrid
 from engine.compute.layers.passes import restored
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
@@ -317,7 +317,7 @@ def _rank(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, 
 def _of_rank(model: nn.Module, name: str, params: Sensitivity, context: Context) -> Compressed:
     @contextmanager
     def of_rank(ratio: float) -> Iterator[Changed | None]:
-        factorized = copy.deepcopy(model)
+        factorized = copied(model)
         asked = Factorize(scheme=params.scheme, rank=Ratio(ratio=ratio))
         made = split(factorized, name, asked)
         yield Changed(to_device(factorized, context.device).eval()) if made else None
@@ -336,7 +336,7 @@ def _times(
     assert params.latency is not None
     also: list[LayerConfig] = []
     if shrinking is None:
-        chains = copy.deepcopy(model)
+        chains = copied(model)
         ratio = Ratio(ratio=min(params.rates))  # of the highest ranks: their grids have all that are lower
         asked = Factorize(scheme=params.scheme, rank=ratio)
         for name in layers:
@@ -364,7 +364,7 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compres
     @contextmanager
     def without(rate: float) -> Iterator[Changed]:
         gone = order[: min(round(rate * group.units), group.units - 1)]
-        pruned = copy.deepcopy(model)
+        pruned = copied(model)
         shrink(pruned, [group], {group.name: gone})
         yield Changed(to_device(pruned, next(model.parameters()).device).eval())
 
