@@ -14,6 +14,7 @@ from torch import nn
 from engine.compute.context import Context, Send, to_device
 from engine.compute.data import Dataset
 from engine.compute.latency.pair import Side, measure_pair
+from engine.compute.layers.copies import copied
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
@@ -170,7 +171,7 @@ class _Reach:
             self.data, self.device, self.seed, number, self.node.key, partial, lambda event: None
         )
         try:
-            return apply(step, copy.deepcopy(model), context)
+            return apply(step, copied(model), context)
         except OutOfReach as error:
             searched = self._searched.get(given.get("id", given["kind"]), [])
             # A latency that was measured may be missed by chance when it is measured again.

@@ -3,7 +3,6 @@
 What rounds or removes weights of a layer and lets the others make up for it needs of the images this form alone.
 """
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context, Tell, to_device, untold, within
+from engine.compute.layers.copies import copied
 from engine.compute.layers.operands import computed_by_product
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
@@ -87,7 +87,7 @@ class OutputErrors:
         """
         self._layers, self._context, self._damping, self._kept = layers, context, damping, kept or {}
         self._count = count
-        original = to_device(copy.deepcopy(model) if original is None else original, context.device).eval()
+        original = to_device(copied(model) if original is None else original, context.device).eval()
         pixels = next(images(context, 2, "refit"))
         self.order = with_form(model, layers, pixels, context)
         """Names of layers in the order of the pass, in which they are to be compressed."""

@@ -1,10 +1,10 @@
 """Makes up for channels that went: the layers that took them are refitted by least squares on training images."""
 
-import copy
 
 import torch
 from torch import Tensor, nn
 
+from engine.compute.layers.copies import copied
 from engine.compute.context import Context, to_device
 from engine.compute.layers.select import weight_of
 from engine.compute.steps.calibration.activations import can_refit
@@ -21,7 +21,7 @@ class Reconstruction:
     """A network as it was before channels went, and which of them are left."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._original = copy.deepcopy(model)
+        self._original = copied(model)
         self._left: dict[tuple[str, int], Tensor] = {}
         """Positions in the original's weight, by layer and dimension."""
 

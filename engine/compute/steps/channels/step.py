@@ -1,6 +1,5 @@
 """`prune.channels`: whole channels removed, with everything coupled to them."""
 
-import copy
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Literal, assert_never
 import torch
 from torch import nn
 
+from engine.compute.layers.copies import copied
 from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
 from engine.compute.layers.masks import fold_below_masks_
@@ -62,8 +62,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     pruning, groups = prepared(model, params, context)
     pruning.check()
     learn(model, groups, params.learning, context, pruning.first_choice)
-    with edits.resized(model):
-        left = pruning.run()
+    left = pruning.run()
     tell_targets(pruning.budget, params, pruning.competing(groups), left, context)
     tell_whole(model, groups, params, context)
     context.observations["channels"] = [
@@ -81,7 +80,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", list[Group]]:
     """Make `model` ready for channels to be taken out of it, in place: its pruning, and the groups of its channels."""
     # What is made ready may have other parameters and another latency than what was given and is asked about.
-    given = copy.deepcopy(model)
+    given = copied(model)
     _make_plain(model, context)
     to_device(model, context.device)
     prepare_for_channels(model)
@@ -200,7 +199,8 @@ class Pruning:
             gone = self._gone(groups, number, progress)
             if repair is not None:
                 repair.note(groups, gone)
-            groups = shrink(self._model, groups, gone)
+            with edits.resized(self._model):
+                groups = shrink(self._model, groups, gone)
             to_device(self._model, self._context.device)
             last = number == len(progress_after) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
@@ -292,7 +292,7 @@ class Pruning:
         """How many removals, or how far along `path`, come nearest to the target."""
 
         def pruned(removals: int) -> nn.Module:
-            model = copy.deepcopy(self._model)
+            model = copied(self._model)
             with edits.resized(model):
                 shrink(model, groups, path.gone(removals))
             return to_device(model, self._context.device).eval()
@@ -330,7 +330,7 @@ class Pruning:
 
     def _loss(self, groups: list[Group], gone: Gone) -> float:
         """The validation loss without these units, refitted and calibrated as the step does it."""
-        model = copy.deepcopy(self._model)
+        model = copied(self._model)
         repair = Reconstruction(model) if self._params.repair else None
         if repair is not None:
             repair.note(groups, gone)
