@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-import torch
 from onnx import load_model
 from torch import Tensor, nn
 
@@ -22,7 +21,7 @@ from engine.compute.measures import packed, unpack
 from engine.compute.measures.sizes import once
 from engine.compute.models import checkpoint, int8
 from engine.compute.models.int8 import QuantizedNetwork
-from engine.compute.numerics.aligned import to_array
+from engine.compute.numerics.aligned import bits, to_array
 from engine.compute.onnx import export as onnx
 from engine.compute.onnx import narrow
 from engine.errors import SecateurError
@@ -138,7 +137,7 @@ def _check_unpacked(data: bytes, tensors: dict[str, Tensor]) -> None:
     different = [
         name
         for name, tensor in tensors.items()
-        if again[name][1].tobytes() != to_array(tensor.reshape(-1).view(torch.uint8)).tobytes()
+        if again[name][1].tobytes() != to_array(bits(tensor)).tobytes()
     ]
     if different:
         raise SecateurError(

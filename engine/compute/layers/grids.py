@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 
 from engine.compute.layers.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
 from engine.compute.layers.select import leaf_of, weight_of
+from engine.compute.numerics.aligned import bits
 
 WITHIN = 0.499
 """Of a step: how far from its point a weight may lie that is to round to it, whatever float32 makes of the quotient."""
@@ -151,9 +152,7 @@ class Grid:
 
 def _equal(one: Tensor, two: Tensor) -> bool:
     """Whether they are bit-equal, which tells -0.0 from 0.0."""
-    return one.dtype == two.dtype and torch.equal(
-        one.contiguous().flatten().view(torch.uint8), two.contiguous().flatten().view(torch.uint8)
-    )
+    return one.dtype == two.dtype and torch.equal(bits(one), bits(two))
 
 
 def grids(model: nn.Module) -> dict[str, Grid]:

@@ -34,7 +34,7 @@ from engine.compute.measures import coding
 from engine.compute.measures.coding import Bytes, Integers
 from engine.compute.measures.palettes import Palette, Words, palettes
 from engine.compute.measures.unpack import DENSE, DTYPES, HALF, MAGIC, PREFIX, RUNS, SINGLE, VERSION, Entry
-from engine.compute.numerics.aligned import to_array
+from engine.compute.numerics.aligned import bits, to_array
 from engine.errors import SecateurError
 
 _NEARLY_DENSE = 0.75
@@ -151,8 +151,7 @@ def _elements(name: str, tensor: Tensor) -> Bytes:
         raise SecateurError(
             "A tensor cannot be packed", f"{name} is not a plain dense tensor with data ({tensor.layout})."
         )
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    raw: Bytes = to_array(flat.view(torch.uint8)) if flat.numel() else np.empty(0, np.uint8)
+    raw: Bytes = to_array(bits(tensor))
     return raw.reshape(-1, tensor.element_size())
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.models.attributes import loose_tensors
+from engine.compute.numerics.aligned import bits
 
 STATISTICS = ("running_mean", "running_var")
 """Buffers of normalization, which follow the weights."""
@@ -108,12 +109,6 @@ def overlapping(model: nn.Module) -> tuple[str, str] | None:
         if before[1] is not tensor:
             return before[0], name
     return None
-
-
-def bits(tensor: Tensor) -> Tensor:
-    """The bytes of a tensor's elements, on the CPU: NaN equals itself, -0.0 differs from 0.0."""
-    dense = tensor.detach().cpu().contiguous()
-    return dense.flatten().view(torch.uint8) if dense.numel() else dense
 
 
 def equal(one: Tensor, two: Tensor) -> bool:

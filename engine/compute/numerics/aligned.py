@@ -34,6 +34,13 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor.clone()
 
 
+def bits(tensor: Tensor) -> Tensor:
+    """The bytes of a tensor's elements, uint8 (bytes,), on the CPU: NaN equals itself, -0.0 differs from 0.0."""
+    dense = tensor.detach().cpu().contiguous()
+    # Not flatten(), which leaves a single element the stride that it had where it was cut out of something.
+    return dense.as_strided((dense.numel(),), (1,)).view(torch.uint8)
+
+
 def align_(model: nn.Module) -> nn.Module:
     """Bring the model's parameters and buffers to aligned addresses, in place; they stay the same objects."""
     model._apply(lambda tensor: tensor if is_lazy(tensor) else aligned(tensor))  # type: ignore[no-untyped-call]

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from engine.compute.layers import masks
 from engine.compute.layers.copies import copied
 from engine.compute.layers.shared import expand_
-from engine.compute.numerics.aligned import to_array
+from engine.compute.numerics.aligned import bits, to_array
 from engine.compute.onnx import narrow
 from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.onnx.shape import Shape, example
@@ -221,7 +221,7 @@ def _fill(template: onnx.ModelProto, weights: dict[str, Tensor]) -> bool:
             continue
         if tuple(initializer.dims) != tuple(weight.shape):
             return False
-        initializer.raw_data = to_array(weight.contiguous().reshape(-1).view(torch.uint8)).tobytes()
+        initializer.raw_data = to_array(bits(weight)).tobytes()
     return True
 
 

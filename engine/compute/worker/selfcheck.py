@@ -16,6 +16,7 @@ from engine.compute.context import Context
 from engine.compute.data import Dataset, load
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import architecture
+from engine.compute.numerics.aligned import bits
 from engine.compute.pretrained.create import create
 from engine.compute.training.loop import fit
 from engine.compute.worker.setup import settle
@@ -121,7 +122,7 @@ def _differing(one: nn.Module, two: nn.Module) -> list[str]:
 
 
 def _equal(one: Tensor, two: Tensor) -> bool:
-    return torch.equal(*(t.contiguous().flatten().view(torch.uint8) for t in (one, two)))
+    return torch.equal(bits(one), bits(two))
 
 
 def _waiting(seconds: float, processes: tuple[int, ...] | None) -> None:

@@ -21,7 +21,15 @@ from torchvision.models import maxvit
 
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import initializers
-from engine.compute.numerics.aligned import ALIGNMENT, align_, aligned, from_array, read_tensors, to_array
+from engine.compute.numerics.aligned import (
+    ALIGNMENT,
+    align_,
+    aligned,
+    bits,
+    from_array,
+    read_tensors,
+    to_array,
+)
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pretrained.create import create
@@ -308,3 +316,10 @@ def test_onnx_runtime_gets_images_and_gives_outputs_aligned(tmp_path: Path) -> N
 def test_batches_lie_aligned() -> None:
     for images, _ in digits().batches(digits().train, 7):
         assert lies_aligned(images)
+
+
+def test_bytes_of_a_single_element_are_told_wherever_it_was_cut_out() -> None:
+    table = torch.arange(6.0).view(2, 3)
+    assert bits(table[1:, :1]).tolist() == bits(torch.tensor(3.0)).tolist()
+    assert bits(table[:, 1]).tolist() == bits(torch.tensor([1.0, 4.0])).tolist()
+    assert bits(table[:0]).shape == (0,)
