@@ -11,7 +11,7 @@ from engine.studies.rundir import RunDir
 
 @dataclass(frozen=True)
 class Retry:
-    """A worker's end that is likely no fault of its job: `why` it ended, and how many `times` the job is tried again."""
+    """A worker's end that is likely no fault of its job: `why` it ended, and how many `times` to try the job again."""
 
     times: int
     why: str
