@@ -79,6 +79,14 @@ class UsageError(SecateurError):
     exit_code = EXIT_USAGE
 
 
+class OutOfReach(SecateurError):
+    """A step can't go as far on this network as its parameter `field` asks: `most` is as far as it can."""
+
+    def __init__(self, field: tuple[str, ...], most: float, title: str, detail: str, remedy: str) -> None:
+        super().__init__(title, detail, remedy)
+        self.field, self.most = field, most
+
+
 class Unavailable(SecateurError):
     """A runtime cannot do what it is asked for, with this model or on this machine."""
 

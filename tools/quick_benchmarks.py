@@ -28,6 +28,7 @@ ACCURACY = (
     "search",
     "knob",
     "deep_compression",
+    "sparse",
     "merged_filters",
     "published",
     "low_bits",

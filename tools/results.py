@@ -77,7 +77,7 @@ def headline() -> str:
             f"{_hundredths(small['times smaller'])} times smaller; coded by NNCodec {_hundredths(coded)}",
         ),
     ]
-    lines = ["| ResNet20, compressed by | accuracy on test | beside |", "|---|---|---|"]
+    lines = ["| ResNet20, compressed by | accuracy on test | compared with |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 

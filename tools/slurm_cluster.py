@@ -52,7 +52,7 @@ SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=1
-KillWait={kill_wait}
+KillWait=2
 MinJobAge=300
 SlurmctldTimeout=30
 SlurmdTimeout={node_timeout}
@@ -68,12 +68,10 @@ def missing() -> str:
 class Cluster:
     """A controller and `nodes` virtual nodes n0, n1, … of `cpus` processors each, with the features `f0`, `f1`, …"""
 
-    def __init__(
-        self, folder: Path, *, nodes: int = 1, cpus: int = 2, kill_wait: int = 2, node_timeout: int = 30
-    ) -> None:
+    def __init__(self, folder: Path, *, nodes: int = 1, cpus: int = 2, node_timeout: int = 30) -> None:
         self.folder = folder
         self.names = [f"n{number}" for number in range(nodes)]
-        self._cpus, self._kill_wait, self._node_timeout = cpus, kill_wait, node_timeout
+        self._cpus, self._node_timeout = cpus, node_timeout
         self.variables = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH}
 
     def __enter__(self) -> "Cluster":
@@ -125,9 +123,9 @@ class Cluster:
     def kill_controller(self, number: signal.Signals = signal.SIGKILL) -> None:
         self._kill("slurmctld", number)
 
-    def kill_node(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+    def kill_node(self, name: str) -> None:
         """End a node's daemon; its jobs go on until they are noticed."""
-        self._kill(name, number)
+        self._kill(name, signal.SIGKILL)
 
     def jobs_processes(self) -> list[int]:
         """Processes of this cluster's jobs, by what they have in their environment."""
@@ -164,7 +162,6 @@ class Cluster:
             ports=ports,
             user=self._user(),
             folder=self.folder,
-            kill_wait=self._kill_wait,
             node_timeout=self._node_timeout,
             # These bind to what our host's name is; elsewhere the daemons listen everywhere, and munge guards.
             addresses="CommunicationParameters=NoInAddrAny,NoCtldInAddrAny" if loopback else "",

@@ -24,10 +24,10 @@ state = net.state_dict()
 ONLY_CHECKED = "steps:\n  - prune.weights: {sparsity: 0}\n"
 
 
-def saved(line: str, model: str = "{weights: w.pth}") -> Write:
+def saved(line: str) -> Write:
     def write(folder: Path) -> str:
         python(folder, TRAINED + line)
-        return preset(model, ONLY_CHECKED)
+        return preset("{weights: w.pth}", ONLY_CHECKED)
 
     return write
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NewType
 
-from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
+from engine.cli.common import add_json, add_workspace, print_json, say, say_text, table_width
 from engine.text.phrases import counted
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _clean(args: argparse.Namespace) -> int:
     left = contents.without([one.run.name for one in expired]).left_over(args.older_than)
     what = _what(expired, amount(left) if left else "")
     if not args.json:
-        say_text(overview(contents, left, columns()))
+        say_text(overview(contents, left, table_width()))
         if expired:
             say(f"  {counted(len(expired), 'study', 'studies')} in the bin long enough to go")
     agreed = bool(what) and (args.yes or (not args.json and _asked(what)))

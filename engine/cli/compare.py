@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
+from engine.cli.common import add_json, add_workspace, print_json, say, say_text, table_width
 
 if TYPE_CHECKING:
     from engine.results.compare import Comparison, Side
@@ -60,11 +60,11 @@ def _show(found: "Comparison") -> None:
     ):
         if rows:
             cells = [(one.name, one.a, one.b) for one in rows]
-            say_text(tables.table((title, *names), cells, ("left",) * 3, columns()) + "\n")
+            say_text(tables.table((title, *names), cells, ("left",) * 3, table_width()) + "\n")
     if not found.parameters:
         say("They differ in no parameter.", "")
     measures = [row.cells() for row in found.measures]
-    say_text(tables.table(("measure", *names, "difference"), measures, ("left",), columns()))
+    say_text(tables.table(("measure", *names, "difference"), measures, ("left",), table_width()))
     if found.layers:
         say_text("\n" + _layers(found))
 
@@ -95,4 +95,4 @@ def _layers(found: "Comparison") -> str:
         for a, b in found.layers
     ]
     heads = ("layer", found.a.name, "parameters", "left", found.b.name, "MACs", "MACs")
-    return tables.table(heads, rows, ("left", "right", "right", "left", "left"), columns())
+    return tables.table(heads, rows, ("left", "right", "right", "left", "left"), table_width())

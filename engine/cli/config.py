@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_json, columns, print_json, say, say_text
+from engine.cli.common import add_json, print_json, say, say_text, table_width
 from engine.errors import EXIT_USAGE
 from engine.text.numbers import MISSING
 
@@ -35,7 +35,7 @@ def _config(args: argparse.Namespace) -> int:
         print_json({"settings": settings, "files": places, "problems": list(config.problems)})
     else:
         rows = [(name, _text(given.value), _from(given)) for name, given in config.given.items()]
-        say_text(tables.table(("setting", "value", "from"), rows, ("left", "left", "left"), columns()))
+        say_text(tables.table(("setting", "value", "from"), rows, ("left", "left", "left"), table_width()))
         say("")
         for setting in SETTINGS:
             say(f"{setting.name}: {setting.about} Takes {setting.allowed}.")

@@ -1,7 +1,6 @@
 """`secateur export`: one trial's model as a folder to take away."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,11 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _in_lines(args: argparse.Namespace) -> int:
-    """The same for a program that follows it: `doing` lines, then one with `folder` or `error`.
-
-    Told to end (SIGTERM), it leaves nothing behind, as after Ctrl+C.
-    """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """The same for a program that follows it: `doing` lines, then one with `folder` or `error`."""
     try:
         card = _export(args, lambda text: _line({"doing": text}))
     except SecateurError as error:

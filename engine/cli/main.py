@@ -10,7 +10,7 @@ from typing import NoReturn
 from engine import __version__
 from engine.cli.common import print_json, settle_streams, tell_error
 from engine.errors import EXIT_CODES, EXIT_FAILED, SecateurError, UsageError, exit_code_of
-from engine.machine.signals import number_of, unblock
+from engine.machine.signals import interrupt, number_of, unblock
 
 EPILOG = """\
 how it goes:
@@ -100,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. A user's mistake is one message on stderr, never a traceback."""
     unblock()
     settle_streams()
+    if argv is None:
+        interrupt()
     given = sys.argv[1:] if argv is None else list(argv)
     if not given and sys.stdin.isatty() and sys.stdout.isatty():
         given = ["lab"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from engine.cli.common import add_json, columns, print_json, say_text
+from engine.cli.common import add_json, columns, print_json, say_text, table_width
 from engine.errors import UsageError
 from engine.params import STEPS
 from engine.params.preset import Settings
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.json:
         print_json(everything())
     else:
-        say_text(overview(columns()))
+        say_text(overview(columns(), table_width()))
     return 0
 
 
@@ -116,15 +116,15 @@ def _at_or_below(rows: Iterable[Row], path: str) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.path == path or row.path.startswith(f"{path}."))
 
 
-def overview(width: int) -> str:
-    """Sections and steps, one line each, then how they are used."""
+def overview(width: int, room: int | None) -> str:
+    """Sections and steps, one line of at most `room` columns each, then how they are used, in `width` columns."""
     steps = [(kind, summary(cls)) for kind, cls in STEPS.items()]
     sections = [(row.path, row.help) for row in _sections()]
     names = max(len(name) for name, _ in (*steps, *sections))
-    lines = ["Sections of a preset"]
-    lines += [abbreviate(f"  {name:<{names}}  {about}", width) for name, about in sections]
-    lines += ["", "Steps"]
-    lines += [abbreviate(f"  {name:<{names}}  {about}", width) for name, about in steps]
+    lines = ["Sections of a preset", *(f"  {name:<{names}}  {about}" for name, about in sections)]
+    lines += ["", "Steps", *(f"  {name:<{names}}  {about}" for name, about in steps)]
+    if room is not None:
+        lines = [abbreviate(line, room) for line in lines]
     lines += ["", *textwrap.wrap(" ".join(FOOTER.split()), width, break_on_hyphens=False)]
     return "\n".join([*lines, "", "More about one: secateur params NAME"])
 

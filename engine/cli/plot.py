@@ -86,10 +86,8 @@ def _plot(args: argparse.Namespace) -> int:
     tell(*together.notes)
 
     def drawn(layers: tuple[str, ...]) -> "Figure":
-        shown = together.states
-        return trials.figure(
-            shown, together.x, together.y, together.by, scale=scale, layers=layers, picks=picks
-        )
+        x, y, by = together.x, together.y, together.by
+        return trials.figure(together.states, x, y, by, scale=scale, layers=layers, picks=picks)
 
     try:
         figure = drawn(layers)
@@ -111,11 +109,7 @@ def _plot(args: argparse.Namespace) -> int:
     if written:
         say(*(f"wrote {path}" for path in written))
         return 0
-    say_picture(
-        text.draw(
-            figure, *text.size_for(sys.stdout), text.wants_colour(sys.stdout), text.wants_ascii(sys.stdout)
-        )
-    )
+    say_picture(text.draw_for(sys.stdout, figure))
     for state in states:
         say(*failures.lines(state))
     return 0

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from engine.cli.common import add_json, columns, print_as_it_is, print_json, say_text
+from engine.cli.common import add_json, print_as_it_is, print_json, say_text, table_width
 from engine.presets import spec
 from engine.presets.shipped import Shipped, find, shipped
 from engine.text.tables import table
@@ -42,7 +42,7 @@ def listed() -> list[dict[str, Any]]:
 def _listing(presets: tuple[Shipped, ...]) -> str:
     rows = [(preset.name, *counts(preset.path), preset.about) for preset in presets]
     headers = ("preset", "trials", "quick", "about")
-    listed = table(headers, rows, ("left", "right", "right", "left"), width=columns())
+    listed = table(headers, rows, ("left", "right", "right", "left"), width=table_width())
     return (
         f"{listed}\n\nRun one: secateur run NAME\n"
         "A small version, where quick has trials: secateur run NAME --quick\n"

@@ -11,7 +11,7 @@ from engine.text import numbers
 from engine.text import tables as tables_module
 
 
-def tables(state: StudyState, width: int) -> Iterable[str]:
+def tables(state: StudyState, width: int | None) -> Iterable[str]:
     """A heading and a table for every sensitivity step of a trial; seeds as their mean. A search's own, which stand
     beside its baseline, are in charts and in `secateur solve`."""
     for scan in (one for one in scans(state) if not one.beside):
@@ -29,7 +29,7 @@ def heading(scan: Scan) -> str:
     )
 
 
-def table(scan: Scan, width: int) -> str:
+def table(scan: Scan, width: int | None) -> str:
     """Layer × rate, after the share that costs at most one point; what has no room goes from the right."""
     mean = scan.mean()
     rates = sorted({float(row["rate"]) for row in mean["rows"]})

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
+from engine.cli.common import add_json, add_workspace, print_json, say, say_text, table_width
 from engine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -233,5 +233,5 @@ def _show(
     ]
     heads = ["table of", "points", *(measure(COUNTED.get(name, name)).label for name in names), "solved in"]
     if rows:
-        say_text(tables.table(heads, rows, ["left"], columns()))
+        say_text(tables.table(heads, rows, ["left"], table_width()))
     say(*(f"{of}: no choice of its levels is within the limits" for of, one in found.items() if one is None))

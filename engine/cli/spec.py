@@ -7,7 +7,7 @@ from typing import Any
 
 from engine import __version__
 from engine.cli import declared
-from engine.cli.common import add_json, columns, print_json, say, say_text
+from engine.cli.common import add_json, print_json, say, say_text, table_width
 from engine.errors import EXIT_CODES
 
 
@@ -31,7 +31,7 @@ def _spec(args: argparse.Namespace) -> int:
     from engine.text import tables
 
     rows = [(command.name, command.about) for command in commands]
-    say_text(tables.table(("command", "what it does"), rows, ("left", "left"), columns()))
+    say_text(tables.table(("command", "what it does"), rows, ("left", "left"), table_width()))
     say("", "Exit codes")
     say(*(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()))
     say("", "With --json: all of it, with arguments, parameters, measures and events.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.charts import trials
 from engine.cli import sensitivity
-from engine.cli.common import columns, say, say_picture, say_text
+from engine.cli.common import say, say_picture, say_text, table_width
 from engine.errors import SecateurError
 from engine.params.preset import Plot
 from engine.plotting import text
@@ -35,8 +35,8 @@ def print_study(run: RunDir, state: StudyState, asked: pick.Asked = None, *, fol
     if state.checked and not followed:
         say(*state.checked.lines)
     if state.trials:
-        say_text(table(state, columns(), choice))
-    for rates in sensitivity.tables(state, columns()):
+        say_text(table(state, table_width(), choice))
+    for rates in sensitivity.tables(state, table_width()):
         say_text(f"\n{rates}")
     chart = chart_text(settings.plot, state, choice)
     if chart:
@@ -82,6 +82,5 @@ def chart_text(wanted: Plot | None, state: StudyState, picked: pick.Pick | None 
         SecateurError
     ):  # what the preset plots was not measured; the table and `closing` say what was, and why
         return ""
-    out = sys.stdout
-    chart = text.draw(figure, *text.size_for(out), text.wants_colour(out), text.wants_ascii(out))
+    chart = text.draw_for(sys.stdout, figure)
     return chart if wanted in (None, plot) else f"{chart}\n{trials.UNMEASURED}"

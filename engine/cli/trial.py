@@ -2,11 +2,18 @@
 
 from typing import Any
 
-from engine.cli.common import columns, print_json, say, say_text
+from engine.cli.common import print_json, say, say_text, table_width
 from engine.measures import latency, table
 from engine.results import classes, failures, latency_targets
 from engine.results import layers as layerforms
-from engine.results.summary import measure_names, measure_value, quality_name, quality_of, trial_json
+from engine.results.summary import (
+    baseline_value,
+    measure_names,
+    measure_value,
+    quality_name,
+    quality_of,
+    trial_json,
+)
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
@@ -73,7 +80,7 @@ def _steps(state: StudyState, trial: TrialState) -> str:
     judged = "validation" if quality_name(state) == "accuracy" else "validation mAP"
     headers = ["step", "status", "time", judged, "agreement", "sparsity", "peak memory"]
     headers += ["node"] if on_nodes else []
-    return tables.table(headers, rows, ["left", "left"], columns())
+    return tables.table(headers, rows, ["left", "left"], table_width())
 
 
 def _measures(state: StudyState, trial: TrialState) -> str:
@@ -82,25 +89,25 @@ def _measures(state: StudyState, trial: TrialState) -> str:
         if latency.is_name(name):
             continue  # in a table of their own
         value = measure_value(trial.results, name)
-        before = measure_value(trial.baseline_measure.measures, name)
+        before = baseline_value(trial, name)
         if value is None and before is None:
             continue
         change = "" if value is None or before is None else table.change_text(name, value - before)
         rows.append([name, table.measure_text(name, value), table.measure_text(name, before), change])
-    return tables.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
+    return tables.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], table_width())
 
 
 def _classes(every: list[classes.ClassResult]) -> str:
     rows = [classes.cells(one) for one in classes.shown(every)]
     aligned: list[tables.Align] = ["left", "right", "right", "right", "right", "left"]
-    text = tables.table(list(classes.HEADS), rows, aligned, columns())
+    text = tables.table(list(classes.HEADS), rows, aligned, table_width())
     more = len(every) - len(rows)
     return text + (f"\n{more} more classes lost less: --json has all" if more else "")
 
 
 def _latency(rows: list[latency.Row]) -> str:
     cells = [[text for _, text in latency.cells(row)] for row in rows]
-    return tables.table(latency.HEADS, cells, ["left", "left"], columns())
+    return tables.table(latency.HEADS, cells, ["left", "left"], table_width())
 
 
 def _layers(layers: list[dict[str, Any]]) -> str:
@@ -117,8 +124,10 @@ def _layers(layers: list[dict[str, Any]]) -> str:
         for layer in layers
     ]
     headers = ["layer", "type", "shape", "parameters", "sparsity", "MACs", "eff. MACs"]
-    return tables.table(headers, rows, ["left", "left", "left"], columns())
+    return tables.table(headers, rows, ["left", "left", "left"], table_width())
 
 
 def _forms(rows: list[list[str]]) -> str:
-    return tables.table(["layer", "made of its weights", "energy lost"], rows, ["left", "left"], columns())
+    return tables.table(
+        ["layer", "made of its weights", "energy lost"], rows, ["left", "left"], table_width()
+    )

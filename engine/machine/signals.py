@@ -8,6 +8,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from engine.machine.allocation import Allocation
 from engine.text.users import user_name
@@ -44,6 +45,16 @@ class Ended(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+def interrupt() -> None:
+    """Have each of them interrupt this program with Ended, as Ctrl+C does, so that what it has begun is taken back."""
+
+    def end(number: int, _: object) -> NoReturn:
+        raise Ended(number)
+
+    for number in _heard():
+        signal.signal(number, end)
 
 
 def number_of(error: KeyboardInterrupt) -> int:

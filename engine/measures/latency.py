@@ -20,6 +20,8 @@ DIMENSIONS = ("runtime", "precision", "batch", "threads")
 """What tells rows of one trial apart."""
 NUMBERS = ("batch", "threads")
 """Dimensions that a chart can be drawn along."""
+MOST_OPERATORS = 6
+"""Kinds of operators that are named of those that an INT8 file leaves in float."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def cells(row: Row) -> list[tuple[str, str]]:
     return list(zip(HEADS, texts, strict=True))
 
 
-def float_operators_text(row: Row, most: int = 6) -> str:
+def float_operators_text(row: Row) -> str:
     """The operators of an INT8 file that its runtime computes in float, the most frequent first; may be empty.
 
     >>> float_operators_text({"float_operators": {"HardSwish": 2, "Conv": 11}})
@@ -173,8 +175,8 @@ def float_operators_text(row: Row, most: int = 6) -> str:
     """
     counts = row.get("float_operators") or {}
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    parts = [f"{count} {name}" for name, count in ordered[:most]]
-    return ", ".join([*parts, "…"] if len(ordered) > most else parts)
+    parts = [f"{count} {name}" for name, count in ordered[:MOST_OPERATORS]]
+    return ", ".join([*parts, "…"] if len(ordered) > MOST_OPERATORS else parts)
 
 
 def disturbed(row: Row) -> bool:

@@ -133,7 +133,7 @@ TABLE: dict[str, Measure] = {
         "size, gzip", "bytes", "lower", "B", short="gzip", from_zero=True, along=_PLOT, column=13
     ),
     "size.packed": Measure(
-        "size, sparse-packed", "bytes", "lower", "B", short="packed", from_zero=True, along=_RATE, column=10
+        "size, packed", "bytes", "lower", "B", short="packed", from_zero=True, along=_RATE, column=10
     ),
     "validation_images": Measure("validation images", "count"),
     "validation_agreement": Measure("agreement with baseline on validation", "fraction", "higher", "%"),

@@ -121,6 +121,11 @@ class StepParams(Params):
     enabled: bool = True
     """Whether the step runs; switched off, it is skipped as if it were not there."""
 
+    @classmethod
+    def changes_layers(cls) -> bool:
+        """Whether the network's layers may be other ones afterwards, or of other sizes."""
+        return cls.renames or cls.resizes
+
     @property
     def timed_in(self) -> Runtime | None:
         """The runtime whose measured times the step decides by, if it does: then it runs alone on the machine (see

@@ -117,8 +117,9 @@ class PruneChannels(StepParams):
     do."""
     repair: bool = True
     """Whether layers that lost inputs are refitted by least squares on training images without their labels, so that
-    their outputs come nearest to what they were (He et al. 2017), most of all where the network's answer hangs on
-    them; heads of attention are turned beforehand, so that dimensions that go are made up for by those that stay."""
+    their outputs come nearest to what they were (He et al. 2017), most of all where the network's prediction
+    depends on them; heads of attention are turned beforehand, so that dimensions that go are made up for by those that
+    stay."""
     calibrate: bool = True
     """Whether BatchNorm statistics are estimated anew afterwards where layers were not refitted; those that were give
     outputs that fit the statistics they had."""

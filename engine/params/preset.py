@@ -94,7 +94,7 @@ class Measure(Params):
     latency: Latency | None = None
     """Inference time; off unless given."""
     size: bool = True
-    """Size on disk: plain, gzip and sparse-packed."""
+    """Size on disk: plain, gzip and packed."""
 
 
 class Local(Params):

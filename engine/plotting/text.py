@@ -79,6 +79,11 @@ def draw(figure: Figure, width: int, height: int, colour: bool, ascii_only: bool
     return "\n".join(_ansi(row) if colour else _plain(row) for row in rows)
 
 
+def draw_for(stream: TextIO, figure: Figure) -> str:
+    """`draw` for what is printed to `stream`: in its size, and with the colours and characters that it can show."""
+    return draw(figure, *size_for(stream), wants_colour(stream), wants_ascii(stream))
+
+
 def with_legend(figure: Figure, width: int, height: int, ascii_only: bool = False) -> tuple[Rows, int]:
     """The chart and its legend below in at most `height` rows, and how many of them are the chart's own."""
     names = fitted(figure, width, height, ascii_only)

@@ -21,6 +21,8 @@ DIGITS = 3
 """Significant digits of a value between the ends of a range: a preset is to be read, and equal ones recognized."""
 LOG_FROM = 4.0
 """A range whose end is so many times its begin is searched by its logarithm."""
+OPENED = 1 / 64
+"""How far along a range its first value is where it has none at its least."""
 PROBED = 64
 """Combinations of switches that are checked at most."""
 ENABLED = "enabled"
@@ -69,6 +71,13 @@ class Dimension:
         if self.log:
             return self.rounded(self.low * (self.high / self.low) ** share)
         return self.rounded(self.low + share * (self.high - self.low))
+
+    @property
+    def first(self) -> Any:
+        """The first of its values with which the step runs."""
+        if self.switch and True in self.values:
+            return True
+        return self.between(OPENED if self.opens else 0.0)
 
     def share(self, value: float) -> float:
         """How far along a range a number is: what `between` takes."""
@@ -134,6 +143,10 @@ class Space:
             one.path: True if one.switch and True in one.values else one.between(0.5)
             for one in self.dimensions
         }
+
+    def first(self) -> dict[str, Any]:
+        """The point of first values, where every step runs that may."""
+        return {one.path: one.first for one in self.dimensions}
 
     @property
     def size(self) -> float:
@@ -338,23 +351,17 @@ def rung_id(name: str, rung: int) -> str:
 
 def probes(space: Space) -> Iterator[tuple[dict[str, Any], int]]:
     """Points, each with a rung, that between them show every value and every combination of switches."""
-    first = {one.path: _plain(one) for one in space.dimensions}
+    first = space.first()
     switches = [one for one in space.dimensions if one.switch]
     combinations: Iterable[tuple[Any, ...]] = product(*(one.values for one in switches))
     for number, values in enumerate(combinations):
         if number == PROBED:
             break
         yield first | dict(zip((one.path for one in switches), values, strict=True)), len(space.rungs) - 1
-    running = first | {one.path: True for one in switches if True in one.values}
     for one in space.dimensions:
         ends = one.values if one.values else (one.high, *(() if one.opens else (one.low,)))
         for value in ends if not one.switch else ():
-            yield running | {one.path: one.rounded(value) if not one.values else value}, 0
-
-
-def _plain(one: Dimension) -> Any:
-    """A value with which the step runs."""
-    return one.between(0.5) if one.opens else one.between(0.0)
+            yield first | {one.path: one.rounded(value) if not one.values else value}, 0
 
 
 def tree(root: Mapping) -> Mapping:

@@ -189,28 +189,11 @@ def _plain(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, list[Pr
 
 def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, list[Problem]]:
     """The spec of a search: its one trial so far is the network that candidates are compared with."""
-    problems = [] if stored else _beside_search(root)
-    settings, found = check(Settings, settings_node(root), also=AROUND)
-    problems += found
-    if settings is None or settings.search is None:
+    opened, problems = _opened(root, stored)
+    if opened is None:
         return None, problems
-    problems += limits.problems(root.items.get("search"), "within", settings.search.goal)
-    problems += _seeds(root, settings.search.seeds, settings.seeds[0])
-    if settings.search.over == "auto":
-        over = auto.over(settings.search, settings)
-        root = space.tree(put(root, ("search", "over"), node_of(over, "search.over")))
-        search = settings.search.model_copy(update={"over": tuple(over)})
-        settings = settings.model_copy(update={"search": search})
-    found_space, found = space.read(root)
-    problems += found
-    if not problems and not stored and not found_space.techniques:
-        listed = at(root, "search", "over") or root
-        what = "has no step that compresses and may run"
-        problems.append(Problem(listed.place, "search.over", what, "such as prune.channels: {speedup: 1..8}"))
-    if problems:
-        return None, problems
-    root, settings, found = _with_tables(root, settings, found_space, stored)
-    problems += found
+    root, settings, found_space = opened
+    root, settings, problems = _with_tables(root, settings, found_space, stored)
     for point, rung in space.probes(found_space) if not stored else ():
         problems += _plain(space.concrete(root, found_space, point, rung), name, stored)[1]
     first = space.baseline(root, tables=True)
@@ -232,6 +215,32 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
         tables=tuple(step for step in tables if step.enabled),
     )
     return Spec(name, root.plain(), settings, steps, {}, (trial,), space=found_space), []
+
+
+def _opened(
+    root: Mapping, stored: bool
+) -> tuple[tuple[Mapping, Settings, space.Space] | None, list[Problem]]:
+    """A search's tree and settings, with steps in the place of `over: auto`, and the space that these open; None where
+    anything is wrong with them."""
+    problems = [] if stored else _beside_search(root)
+    settings, found = check(Settings, settings_node(root), also=AROUND)
+    problems += found
+    if settings is None or settings.search is None:
+        return None, problems
+    problems += limits.problems(root.items.get("search"), "within", settings.search.goal)
+    problems += _seeds(root, settings.search.seeds, settings.seeds[0])
+    if settings.search.over == "auto":
+        over = auto.over(settings.search, settings)
+        root = space.tree(put(root, ("search", "over"), node_of(over, "search.over")))
+        search = settings.search.model_copy(update={"over": tuple(over)})
+        settings = settings.model_copy(update={"search": search})
+    found_space, found = space.read(root)
+    problems += found
+    if not problems and not stored and not found_space.techniques:
+        listed = at(root, "search", "over") or root
+        what = "has no step that compresses and may run"
+        problems.append(Problem(listed.place, "search.over", what, "such as prune.channels: {speedup: 1..8}"))
+    return (None if problems else (root, settings, found_space)), problems
 
 
 def _with_tables(

@@ -16,7 +16,7 @@ CALLED = {
 }
 
 
-def overview(contents: Holdings, left: Sequence[Item], width: int) -> str:
+def overview(contents: Holdings, left: Sequence[Item], width: int | None) -> str:
     """What each study holds, those in the bin too, and what of it nobody needs any more."""
     now = time.time()
     rows = [

@@ -10,7 +10,14 @@ from engine.measures import latency
 from engine.measures.table import FIELDS, QUALITIES, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
 from engine.results import latency_targets, pick, searches
-from engine.results.summary import PACKED, measure_names, measure_value, path_values, quality_of
+from engine.results.summary import (
+    PACKED,
+    baseline_value,
+    measure_names,
+    measure_value,
+    path_values,
+    quality_of,
+)
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
 
@@ -30,10 +37,10 @@ class Grid:
         return [*self.align, *rest][: len(self.headers)]
 
 
-def table(state: StudyState, width: int, picked: pick.Pick | None = None) -> str:
+def table(state: StudyState, width: int | None, picked: pick.Pick | None = None) -> str:
     """`of_trials` as text.
 
-    What does not fit into `width` columns is left out from the right; `show --json` has everything.
+    What does not fit into `width` columns is left out from the right, nothing where it is None.
     """
     grid = of_trials(state, picked)
     return tables.table(grid.headers, grid.rows, grid.align, width)
@@ -115,8 +122,7 @@ def _columns(state: StudyState, parameters: list[str]) -> list[str]:
 def _differs(state: StudyState, name: str) -> bool:
     """Whether a measure tells any trial from its baseline."""
     return any(
-        (value := measure_value(trial.results, name)) is not None
-        and value != measure_value(trial.baseline_measure.measures, name)
+        (value := measure_value(trial.results, name)) is not None and value != baseline_value(trial, name)
         for trial in state.trials
     )
 

@@ -9,13 +9,12 @@ from engine import __version__
 from engine.errors import SecateurError, UsageError
 from engine.machine import private
 from engine.machine.runtimes import missing
-from engine.measures import latency
 from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.results import failures, latency_targets, pick
 from engine.results.meant import numbered
-from engine.results.summary import measure_names, measure_value, quality_name
+from engine.results.summary import baseline_value, measure_names, measure_value, quality_name
 from engine.store.files import read_json, writing
 from engine.store.objects import StoredObject
 from engine.studies.roots import begun_with
@@ -260,13 +259,11 @@ def check_writable(out: Path) -> None:
 
 def describe(run: RunDir, state: StudyState, trial: TrialState) -> dict[str, Any]:
     """What the study knows about a trial, with its baseline beside every result."""
-    before = trial.baseline_measure.measures | trial.baseline_measure.observations
-    before |= {"latency": [latency.of_baseline(row) for row in latency.measured(trial.results)]}
     results = {}
     for name in measure_names(state):
         value = measure_value(trial.results, name)
         if value is not None:
-            results[name] = {"model": value, "baseline": measure_value(before, name)}
+            results[name] = {"model": value, "baseline": baseline_value(trial, name)}
     return {
         "secateur": __version__,
         "study": run.name,

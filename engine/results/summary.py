@@ -64,7 +64,7 @@ def baseline_value(trial: TrialState, name: str) -> float | None:
     if latency.is_name(name):
         row = latency.find(trial.results, name)
         return latency.value(latency.of_baseline(row), latency.parse(name).field) if row else None
-    return measure_value(trial.baseline_measure.measures, name)
+    return measure_value(trial.baseline_measure.found, name)
 
 
 def path_values(state: StudyState, names: Iterable[str]) -> dict[str, dict[str, str]]:

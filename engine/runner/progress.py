@@ -66,4 +66,5 @@ def derived(before: Status, state: StudyState, rule: Pick) -> Status:
         heartbeat=before.heartbeat + 1,
         updated=time.time(),
         error=state.error,
+        waits="" if over else state.waits,
     )

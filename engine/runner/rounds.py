@@ -18,6 +18,7 @@ from engine.results import estimates
 from engine.results.searches import CANDIDATE, UNCOMPRESSED, searched
 from engine.results.sensitivity import of_trial
 from engine.search import choice, held, history, reach, rounds
+from engine.search.bounds import Bound, clipped
 from engine.search.proposals import Table
 from engine.search.rounds import Entry, Round
 from engine.search.task import Task
@@ -73,7 +74,7 @@ class Rounds:
         known = history.candidates(self.task, state, self.original)
         if self.original is not None:
             return self._as_original(number, known, state)
-        task = replace(self.task, held=held.wished(self.run, self.task.space))
+        task = self._asked(state, held.wished(self.run, self.task.space))
         # Rounds that confirmed, before the budget was made larger, count for nothing in the number.
         is_over, made = self._is_over(known, state, clock), searched(state)
         if not is_over and (found := rounds.search(task, known, made, self._measured(state))) is not None:
@@ -91,11 +92,18 @@ class Rounds:
         told = self.original.proposed.get(number)
         if told is None:
             return None
-        task = replace(self.task, held=told.held, room=told.room)
+        task = self._asked(self.original, told.held, told.room)
         if told.purpose == "confirm":
             seeds = len({trial["proposal"]["seed"] for trial in told.trials})
             return rounds.confirm(task, known, seeds)
         return rounds.search(task, known, searched(state), self._measured(state))
+
+    def _asked(self, state: StudyState, held_: Mapping[str, bool], room: int = 0) -> Task:
+        """What a round is to be planned by; `state` tells how far the network lets techniques go."""
+        bounds = tuple(map(Bound.from_dict, state.reached.bounds if state.reached is not None else ()))
+        return replace(
+            self.task, space=clipped(self.task.space, bounds), bounds=bounds, held=held_, room=room
+        )
 
     def _is_over(self, known: Sequence[history.Candidate], state: StudyState, clock: Clock) -> bool:
         """Whether the budget has no room for another round; the first one always has it."""
@@ -200,7 +208,7 @@ def tried(spec: Spec, plan: Plan, on: Machine, code: Sources, *, begun: bool) ->
     assert spec.space is not None
     first = replace(plan, trials=plan.trials[:1])
     try:
-        steps = candidate(spec, spec.space.middle(), 0).trials[0].steps
+        steps = candidate(spec, spec.space.first(), 0).trials[0].steps
         trial = replace(spec.trials[0], steps=steps)
         probe = make(replace(spec, trials=(trial,)), {data_id(trial): first.trials[0].fingerprint}, on, code)
         both = replace(first, trials=(*first.trials, *probe.trials))
@@ -222,7 +230,10 @@ def tell_reach(
     for node in [node for job in jobs for node in job.nodes if node.kind == checkup.REACH]:
         stored = store.get(node.key)
         if stored is not None:
-            task, rows = Task.of(spec), stored.observations["rows"]
-            time = estimates.of_search_in_words(spec, run.workspace, on)
-            emit(ev.Reached(rows=rows, lines=[*reach.lines(task, rows), time]))
-            reach.check(task, rows)
+            task, rows, told = Task.of(spec), stored.observations["rows"], stored.observations["bounds"]
+            time, bounds = (
+                estimates.of_search_in_words(spec, run.workspace, on),
+                list(map(Bound.from_dict, told)),
+            )
+            emit(ev.Reached(rows=rows, lines=[*reach.lines(task, rows, bounds), time], bounds=told))
+            reach.check(task, rows, bounds)

@@ -43,6 +43,8 @@ class Searching:
     def __init__(self, engine: Engine, executor: Executor, rounds: Rounds, begun: StudyState) -> None:
         self._engine, self._executor, self._rounds = engine, executor, rounds
         self._begun = begun
+        # What an engine before found out is not tried again.
+        engine.state.reached = engine.state.reached or begun.reached
         self._started = time.monotonic()
 
     def carry_out(self) -> str:

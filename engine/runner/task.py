@@ -81,6 +81,8 @@ class Task:
             self.peak_memory = max(self.peak_memory, event.observations.get("peak_memory", 0))
         if isinstance(event, ev.StepFinished | ev.StepFailed):
             self.progress.refresh()
+        elif isinstance(event, ev.StepWaits):  # nothing else may be told for long
+            self.progress.refresh(at_once=True)
 
     def notice(self, level: ev.Level, text: str) -> None:
         """Tell something once."""

@@ -5,6 +5,7 @@ A worker builds the network, lays each technique over it at a few levels, and co
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from engine.errors import PresetInvalid, UsageError
@@ -19,6 +20,7 @@ from engine.presets.model import Spec
 from engine.presets.space import Dimension
 from engine.presets.spec import candidate
 from engine.results.summary import measure_value
+from engine.search.bounds import Bound, allows
 from engine.search.task import Task
 from engine.sources import Sources
 from engine.store.keys import key
@@ -26,9 +28,10 @@ from engine.studies.checkup import REACH
 from engine.studies.plan import Job, Node, Plan
 from engine.studies.roots import built_from
 from engine.text.numbers import ratio
+from engine.text.phrases import names
 from engine.text.tables import table
 
-VERSION = 2
+VERSION = 3
 """Raised when more is tried, or otherwise."""
 SHARES = (0.0, 0.5, 1.0)
 """How far along its ranges each technique is tried."""
@@ -51,6 +54,12 @@ ESTIMATED = 1.5
 NOISY = 1.3
 """The same for latencies, which are measured briefly; and for amounts that go in whole channels, `COARSE`."""
 COARSE = 1.05
+FURTHER = (("speedup",), ("compression",), ("ratio",), ("latency", "speedup"))
+"""Parameters of which a network allows so much and no more (`engine.errors.OutOfReach`)."""
+DECIDES = ("floor", "round_to", "scope", "skip", "keep")
+"""Parameters of the same steps that decide over how much."""
+COMBINED = 16
+"""Combinations of their values, at most, for each of which that is found out."""
 
 
 def job(spec: Spec, plan: Plan, machine: Machine, code: Sources) -> Job:
@@ -94,14 +103,38 @@ def _by(task: Task) -> str:
 
 def _techniques(spec: Spec) -> Iterator[dict[str, Any]]:
     assert spec.space is not None
+    # How far a step goes behind one that changes the network's layers, the network as it is built does not tell.
+    changed = any(step.changes_layers() for step in spec.trials[0].steps)
     for number, name in enumerate(spec.space.names):
+        own = [one for one in spec.space.dimensions if one.step == number]
         levels: list[dict[str, Any] | None] = []
-        for point in _points([one for one in spec.space.dimensions if one.step == number]):
+        for point in _points(own):
             level = _level(spec, name, point | {f"{name}.enabled": True})
             if level not in levels:
                 levels.append(level)
         if any(levels):
-            yield {"name": name, "levels": levels}
+            furthest = [] if changed else list(_furthest(spec, name, own))
+            fields = [list(one.field) for one in own if one.field in FURTHER]
+            yield {"name": name, "levels": levels, "fields": fields, "furthest": furthest}
+            changed |= any(STEPS[level["kind"]].changes_layers() for level in levels if level)
+
+
+def _furthest(spec: Spec, name: str, own: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
+    """Of each number that a network may not allow: the step with it at its most, and other such numbers at their
+    least, for all combinations of what else decides over it."""
+    able = [one for one in own if one.field in FURTHER]
+    mildest = {one.path: _in_order(one).first for one in own}
+    for one in able:
+        beside = [other for other in own if other.field[0] in DECIDES]
+        values = [other.values or (other.low, other.high) for other in beside]
+        combined = [
+            dict(zip((other.path for other in beside), found, strict=True)) for found in product(*values)
+        ]
+        for at in combined if len(combined) <= COMBINED else ():
+            point = mildest | at | {one.path: _in_order(one).between(1.0)}
+            step = _level(spec, name, point)
+            if step is not None:
+                yield {"path": one.path, "field": list(one.field), "at": at, "step": step}
 
 
 def _points(dimensions: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
@@ -143,8 +176,8 @@ def cheap(step: Step) -> dict[str, Any]:
     return {"kind": step.kind, **kept, **known}
 
 
-def lines(task: Task, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A table of what can be reached, and of each limit whether it can be met."""
+def lines(task: Task, rows: Sequence[dict[str, Any]], bounds: Sequence[Bound] = ()) -> list[str]:
+    """A table of what can be reached, how far ranges go beyond that, and of each limit whether it can be met."""
     shown = list(dict.fromkeys([*task.names, "macs", "parameters"]))[:4]
     first = rows[0]
     cells = [
@@ -164,8 +197,22 @@ def lines(task: Task, rows: Sequence[dict[str, Any]]) -> list[str]:
         *text.splitlines(),
         *told,
         *refused,
+        *_bounded(task, bounds),
         *(_met(task, rows, limit) for limit in limits.amounts(task.limits)),
     ]
+
+
+def _bounded(task: Task, bounds: Sequence[Bound]) -> Iterator[str]:
+    for one in task.space.dimensions:
+        own = [bound for bound in bounds if bound.path == one.path]
+        if own:
+            least, most = min(bound.most for bound in own), max(bound.most for bound in own)
+            depending = (
+                f", depending on {names(sorted({path for b in own for path in b.at}))}"
+                if least < most
+                else ""
+            )
+            yield f"{one.path}: {most:g} is the most that the network allows{depending}; nothing beyond is proposed"
 
 
 def _cell(row: dict[str, Any], first: dict[str, Any], name: str) -> str:
@@ -204,8 +251,18 @@ def _tolerance(limit: limits.Limit) -> float:
     return ESTIMATED if limit.measure.startswith("size.") else COARSE
 
 
-def check(task: Task, rows: Sequence[dict[str, Any]]) -> None:
-    """Raises UsageError for the first limit that is out of reach of all techniques together."""
+def check(task: Task, rows: Sequence[dict[str, Any]], bounds: Sequence[Bound] = ()) -> None:
+    """Raises UsageError for the first range that is out of reach as a whole, or limit that all techniques together
+    can't meet."""
+    for one in task.space.dimensions:
+        most = max((bound.most for bound in bounds if bound.path == one.path), default=None)
+        if most is not None and not allows(one, most):
+            given = names(map(str, one.values)) if one.values else f"{one.low:g}..{one.high:g}"
+            raise UsageError(
+                f"{one.path} can't be reached: {most:g} is the most that the network allows",
+                f"The search is to choose from {given}.",
+                f"Begin below {most:g}, or allow more: a lower floor, a smaller round_to, a shorter skip or keep.",
+            )
     for limit in limits.amounts(task.limits) if _all_tried(rows) else ():
         value, row = nearest(rows, limit.measure)
         bound = limit.bound(measure_value(rows[0], limit.measure))

@@ -86,9 +86,11 @@ class _Wanted:
 
     def take(self, point: dict[str, Any], *, near: bool = False) -> None:
         """Take a point if it is wanted; `near`: one next to a known one too."""
-        point, space = self._task.switched(point), self._task.space
-        canonical = space.canonical(point)
-        if self.enough or not any(space.enabled(point)) or not self._task.allows(point):
+        possible, space = self._task.possible(point), self._task.space
+        if self.enough or possible is None:
+            return
+        canonical = space.canonical(possible)
+        if not any(space.enabled(possible)) or not self._task.allows(possible):
             return
         within = 0.0 if near else NEAR
         if not any(

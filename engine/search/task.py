@@ -12,6 +12,7 @@ from engine.presets.limits import Limit
 from engine.presets.space import ENABLED, Point, Space
 from engine.presets.spec import Spec
 from engine.results.summary import baseline_value, measure_value, quality_of
+from engine.search.bounds import Bound, within
 from engine.search.luck import standard_error
 from engine.studies.state import TrialState
 
@@ -36,7 +37,8 @@ class Task:
     """A search's section of the preset, with its limits and its space.
 
     `held`: steps of `over` that have to run (True) or must not, as somebody wished while it ran. `room`: trials that a
-    round had room for which is planned again, whatever the budget is by now.
+    round had room for which is planned again, whatever the budget is by now. `bounds`: how far the network lets
+    parameters go.
     """
 
     search: Search
@@ -44,6 +46,7 @@ class Task:
     seed: int
     held: Mapping[str, bool] = field(default_factory=dict)
     room: int = 0
+    bounds: tuple[Bound, ...] = ()
 
     @classmethod
     def of(cls, spec: Spec) -> "Task":
@@ -64,9 +67,11 @@ class Task:
         on = self.space.running(point)
         return all(on.get(name, wanted) == wanted for name, wanted in self.held.items())
 
-    def switched(self, point: Point) -> dict[str, Any]:
-        """The point with what is held switched on or off."""
-        return dict(point) | {f"{name}.{ENABLED}": wanted for name, wanted in self.held.items()}
+    def possible(self, point: Point) -> dict[str, Any] | None:
+        """The point with what is held switched on or off, and no value beyond what the network allows; None where that
+        leaves none."""
+        switched = dict(point) | {f"{name}.{ENABLED}": wanted for name, wanted in self.held.items()}
+        return within(self.space, self.bounds, switched)
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:

@@ -133,7 +133,7 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
             values = step.model_dump(mode="json", include=set(step.fits_by), exclude_unset=True)
             wanted.fits[step.kind, json.dumps(values, sort_keys=True)] = None
         original &= not step.renames
-        whole &= not (step.renames or step.resizes)
+        whole &= not step.changes_layers()
 
 
 def _named(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:

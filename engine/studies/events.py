@@ -72,10 +72,12 @@ class Reached(_Event):
     """What the techniques of a search can reach, told before anything is trained: see `engine.search.reach`.
 
     `rows`: of each technique, and of all together, the `steps` at their `least`, `middle` and `most`, with measures.
+    `bounds`: the most of parameters whose ranges go further than the network allows: see `engine.search.bounds`.
     """
 
     rows: list[dict[str, Any]]
     lines: list[str] = field(default_factory=list)
+    bounds: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,11 @@ class StepState:
         """Whether any of it was ever computed."""
         return self.status in ("running", "done") or self.started is not None
 
+    @property
+    def found(self) -> dict[str, Any]:
+        """What it measured, and once it is done what was observed meanwhile, as the memory that it took."""
+        return self.measures | (self.observations if self.status == "done" else {})
+
 
 @dataclass
 class TaskState:
@@ -111,9 +116,7 @@ class TrialState:
     @property
     def results(self) -> dict[str, Any]:
         """Every measure of the finished trial; what is not measured yet is missing."""
-        out = {name: value for name, value in self.measure.measures.items() if name != "version"}
-        if self.measure.status == "done":
-            out |= self.measure.observations
+        out = {name: value for name, value in self.measure.found.items() if name != "version"}
         if self.latency and self.latency.status == "done":
             out["latency"] = self.latency.observations["rows"]
         return out

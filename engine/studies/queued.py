@@ -73,8 +73,9 @@ def in_queue(run: Folder, status: Status) -> Status:
         standing = standing.corrected(status.at_work, status.host)
     if standing.running or standing.waiting:
         failed = f"; {_never_began(unbegun)}" if unbegun else ""
+        waits = f"; what runs waits {status.waits}" if standing.running and status.waits else ""
         state = "running" if standing.running else "queued"
-        return replace(status, state=state, queue=f"{standing.text}{failed}")  # type: ignore[arg-type]
+        return replace(status, state=state, queue=f"{standing.text}{waits}{failed}")  # type: ignore[arg-type]
     if not status.submitted and not status.heartbeat:
         return replace(status, queue=f"not submitted yet: bash {run.slurm / 'submit.sh'}")
     if not owners.own(run.status):

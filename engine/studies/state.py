@@ -104,6 +104,7 @@ class StudyState:
                 step.status, step.started, step.done, step.text = "running", event.time, 0.0, ""
                 step.error, step.task, step.pid, step.speed = None, event.task, event.pid, 0.0
                 step.epochs.clear()
+                self.waiting.pop(event.key, None)  # of a worker that was killed while it waited
             case ev.StepProgress():
                 step = self._step(event.key)
                 step.done, step.text, step.speed = event.done, event.text, event.speed or step.speed

@@ -223,10 +223,9 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
             self.query_one(Plot).action_reset()
             self._show()
 
-    def _choose(self, title: str, names: list[str], field: str, chosen: str | None, none: str = "") -> None:
+    def _choose(self, title: str, names: list[str], field: str, chosen: str | None) -> None:
         swept = curves.parameters(list(self._states.values()))
-        choices = [Choice("", none)] if none else []
-        choices += [Choice(name, name, "swept" if name in swept else _about(name)) for name in names]
+        choices = [Choice(name, name, "swept" if name in swept else _about(name)) for name in names]
 
         def set_(keys: list[str] | None) -> None:
             if keys is not None:

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from tui.keys.action import EVERYWHERE, Action
+from tui.keys.markdown import TITLES
 from tui.keys.table import ACTIONS, key_text
 from tui.screens.base import BaseScreen
 from tui.widgets.box import Box
@@ -18,6 +19,8 @@ from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
+KINDS = {"plot": Plot, "table": Table, "text": Document}
+"""Widgets with rows of their own in the table."""
 KEYS = 20
 """Columns for the keys."""
 
@@ -30,7 +33,7 @@ class Help(ModalScreen[None]):
 
     def __init__(self, about: BaseScreen) -> None:
         super().__init__()
-        self._places = list(_kinds(about))
+        self._now, self._elsewhere = _kinds(about)
         self._keymap = about.session.keymap
 
     def compose(self) -> ComposeResult:
@@ -42,11 +45,19 @@ class Help(ModalScreen[None]):
         self.query_one(Document).focus()
 
     def _lines(self, width: int) -> list[Line]:
+        now = self._of(self._now, width)
+        elsewhere = self._of(self._elsewhere, width)
+        if elsewhere:
+            now += [(), [("Once Tab has led there", "title")], (), *elsewhere]
+        return now
+
+    def _of(self, places: Iterable[str], width: int) -> list[Line]:
         out: list[Line] = []
-        for where in self._places:
+        for where in places:
             groups = dict.fromkeys(a.group for a in ACTIONS if a.where == where)
             for group in groups:
-                out += [*([()] if out else []), [(group or "Other", "accent")]]
+                named = f"{TITLES[where]}: {group.lower()}" if where in KINDS else group or "Other"
+                out += [*([()] if out else []), [(named, "accent")]]
                 shown = [
                     self._by_user(a) for a in ACTIONS if a.where == where and a.group == group and a.keys
                 ]
@@ -61,13 +72,14 @@ class Help(ModalScreen[None]):
         self.dismiss()
 
 
-def _kinds(screen: BaseScreen) -> Iterable[str]:
-    """The screen's own rows of the table, those of the kinds of widgets it has, and the app's."""
-    yield screen.WHERE
-    for kind, widget in (("plot", Plot), ("table", Table), ("text", Document)):
-        if any(one.focusable for one in screen.query(widget)):
-            yield kind
-    yield EVERYWHERE
+def _kinds(screen: BaseScreen) -> tuple[list[str], list[str]]:
+    """Whose rows of the table work now: the screen's own, those of the widget with the focus, and the app's; and those
+    of other widgets that can be seen."""
+    focused = [kind for kind, widget in KINDS.items() if isinstance(screen.focused, widget)]
+    seen = [
+        kind for kind, widget in KINDS.items() if any(isinstance(one, widget) for one in screen.focus_chain)
+    ]
+    return [screen.WHERE, *focused, EVERYWHERE], [kind for kind in seen if kind not in focused]
 
 
 def action_lines(action: Action, width: int) -> list[Line]:

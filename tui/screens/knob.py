@@ -1,7 +1,7 @@
 """The live knob: a stored model, compressed further without training, answered as one turns."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -24,7 +24,7 @@ from tui.widgets.lines import Lines
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.work import knob as work
-from tui.work.knob import Turning
+from tui.work.knob import Dial, Turning
 
 POLL_S = 0.05
 """Seconds between two looks for answers: a sixth of what a point may take to follow a key."""
@@ -151,17 +151,18 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
     # What can be done
 
     def action_turn(self, by: int) -> None:
-        if self._turning is not None:
-            self._turning.turn(by)
-            self._show()
+        self._turn(by)
 
     def action_leap(self, by: int) -> None:
-        if self._turning is not None and self._turning.dial is not None:
-            self.action_turn(by * self._turning.dial.coarse)
+        self._turn(by, lambda dial: dial.coarse)
 
     def action_end(self, to: int) -> None:
-        if self._turning is not None and self._turning.dial is not None:
-            self.action_turn(to * self._turning.dial.last)
+        self._turn(to, lambda dial: dial.last)
+
+    def _turn(self, by: int, unit: Callable[[Dial], int] = lambda dial: 1) -> None:
+        if self._turning is not None:
+            self._turning.turn(by, unit)
+            self._show()
 
     def action_technique(self, by: int) -> None:
         if self._turning is not None:

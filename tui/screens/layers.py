@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from engine.reports.clips import Clip
 from engine.results import network
+from engine.results.summary import in_words
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
 from tui.keys.action import hint
@@ -18,7 +19,7 @@ from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
 from tui.session import Session
 from tui.views import layers
-from tui.views.trial import find, fmt_value, nothing
+from tui.views.trial import find, nothing
 from tui.widgets.table import Table
 
 NONE = "No layers yet: they are measured at a trial's end."
@@ -64,7 +65,7 @@ class LayersScreen(StudyScreen, CompareActions, CopyActions):
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         run = self.session.run(state.name)
         self._layers = await asyncio.to_thread(network.of, run, trial)
-        values = ", ".join(f"{n.rpartition('.')[2]} {fmt_value(v)}" for n, v in trial.parameters.items())
+        values = ", ".join(in_words(trial.parameters))
         total = sum(layer.before for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)
         kept = (

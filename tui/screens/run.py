@@ -40,6 +40,11 @@ MOST_LINES = 11
 """Lines that say what became of the study."""
 
 
+def _is_open(state: StudyState | None) -> bool:
+    """Whether there is a study, and it runs or waits."""
+    return state is not None and state.status in OPEN
+
+
 class RunScreen(StudyScreen, StudyActions, SearchActions):
     """Everything of a study that moves, on one page; what it led to is on the others."""
 
@@ -87,33 +92,41 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
     # What is shown
 
     def show_state(self, state: StudyState | None) -> None:
-        if state is None or self._state is None or state.name != self._state.name:
-            self._load, self._usage, self._tail, self._log, self._logged = None, None, None, [], ""
-            self.query_one("#log", Document).show(self._log_lines)
-        live = state is not None and state.status in OPEN
-        before = self._state.name if self._state and self._state.status in OPEN else ""
-        if state is not None and state.name == before and not live:
-            self.say("")  # that it goes on is not so any more
-        self._state = state
+        self._turn_to(state)
+        live = _is_open(state)
         settings = self.session.settings_of(state.name, state) if state else None
         picked = self.session.picked(state.name, state) if state else None
         self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
         again = f"{hint('lab')} has its preset" if state is not None and not live else ""
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
-        figure = run.training_figure(state) if state else Figure()
-        over = state is not None and not live
-        waits = ""
-        if state is not None and (why := state.waits or ("for its turn" if state.status == "queued" else "")):
-            waits = f"the study waits {why}"
-        self.query_one("#training", Plot).show(figure, live=live, ended=over, waits=waits)
+        self._show_training(state)
         curve = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
-        self.query_one("#trials", Plot).show(curve, live=live, ended=over)
+        self.query_one("#trials", Plot).show(curve, live=live, ended=state is not None and not live)
         self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
-        now = running(state) if state else []
-        self.query_one("#training").border_title = f"training: {now[0].address}" if now else "training"
         self.query_one("#load").display = live
         for name in ("#steps", "#load"):
             self.query_one(name, Lines).redraw()
+
+    def _turn_to(self, state: StudyState | None) -> None:
+        """Take a study's new state; of another study, forget what was read of the one before."""
+        before, self._state = self._state, state
+        if state is None or before is None or state.name != before.name:
+            self._load, self._usage, self._tail, self._log, self._logged = None, None, None, [], ""
+            self.query_one("#log", Document).show(self._log_lines)
+        elif _is_open(before) and not _is_open(state):
+            self.say("")  # that it goes on is not so any more
+
+    def _show_training(self, state: StudyState | None) -> None:
+        """The curve of what trains now, or why nothing does."""
+        plot, live = self.query_one("#training", Plot), _is_open(state)
+        if state is None:
+            plot.show(Figure(), live=live)
+        else:
+            waiting = state.waits or ("for its turn" if state.status == "queued" else "")
+            waits = f"the study waits {waiting}" if waiting else ""
+            plot.show(run.training_figure(state), live=live, ended=not live, waits=waits)
+        now = running(state) if state else []
+        plot.border_title = f"training: {now[0].address}" if now else "training"
 
     def _steps(self, width: int, height: int) -> Sequence[Line]:
         return run.steps(self._state, self._names.of(self._state), width, height) if self._state else []

@@ -107,7 +107,9 @@ def starting(turning: Turning, width: int) -> list[Line]:
         f"{turning.seconds:.0f} s so far. "
         "It ends when you leave this page; nothing is trained, nothing written."
     )
-    return wrapped(text, width)
+    early = len(turning.early)
+    kept = f"{counted(early, 'key')} that you pressed {'is' if early == 1 else 'are'} kept until then."
+    return [*wrapped(text, width), *(wrapped(kept, width, "accent") if early else [])]
 
 
 def techniques(turning: Turning, width: int) -> Line:
@@ -148,7 +150,7 @@ def point(dial: Dial, baseline: Baseline | None) -> str:
         f"{quality_text(answer)} ({sign}{lost} against this trial)"
         if lost
         else f"{quality_text(answer)} (as this trial)",
-        size(answer.costs, baseline.costs),
+        size(answer, baseline.costs),
         f"{numbers.count(answer.costs.macs)} MACs{_times(baseline.costs.macs, answer.costs.macs, 'fewer')}",
         latency(answer, baseline),
     ]
@@ -162,15 +164,22 @@ def quality_text(answer: Answer) -> str:
     return measure_text(QUALITY, answer.quality)
 
 
-def size(now: Costs, before: Costs) -> str:
-    return f"{numbers.size(now.size_packed)} packed{_times(before.size_packed, now.size_packed, 'smaller')}"
+def size(answer: Answer, before: Costs) -> str:
+    now = answer.costs
+    times = _times(before.size_packed, now.size_packed, "smaller")
+    return f"{_about(answer)}{numbers.size(now.size_packed)} packed{times}"
 
 
 def latency(answer: Answer, baseline: Baseline) -> str:
-    """The predicted latency; empty where the study measured none."""
+    """The latency, measured or predicted; empty where the study measured none."""
     if answer.costs.latency_ms is None:
         return "latency not known: a step sensitivity with latency tells it" if baseline.latency else ""
-    return f"about {numbers.milliseconds(answer.costs.latency_ms)} in {_row(baseline)}"
+    return f"{_about(answer)}{numbers.milliseconds(answer.costs.latency_ms)} in {_row(baseline)}"
+
+
+def _about(answer: Answer) -> str:
+    """Before what is estimated; of the trial as it is all that is told is known."""
+    return "about " if answer.added else ""
 
 
 def _row(baseline: Baseline) -> str:

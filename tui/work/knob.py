@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import SecateurError
@@ -79,6 +80,8 @@ class Turning:
         """Why there is no worker; empty while there is one, or one is being started."""
         self.latest: Answer | None = None
         """What was answered last, of whatever value."""
+        self.early: list[Callable[[], None]] = []
+        """What was asked for by keys before there was anything to turn: it is done once there is."""
         self._before = {dial.technique: dial for dial in before.dials} if before else {}
         self._knob: Knob | None = None
         self.closed = False
@@ -138,10 +141,12 @@ class Turning:
 
     # What the keys do
 
-    def turn(self, steps: int) -> None:
-        """So many steps towards more compression, or towards less."""
-        if (dial := self.dial) is not None:
-            self.turn_to(dial.place + steps)
+    def turn(self, by: int, unit: Callable[[Dial], int] = lambda dial: 1) -> None:
+        """So many times the steps of `unit` towards more compression, or towards less."""
+        if (dial := self.dial) is None:
+            self.early.append(partial(self.turn, by, unit))
+        else:
+            self.turn_to(dial.place + by * unit(dial))
 
     def turn_to(self, place: int) -> None:
         """To a place, or the nearer end."""
@@ -152,7 +157,9 @@ class Turning:
 
     def choose(self, by: int) -> None:
         """Another technique."""
-        if self.dials:
+        if not self.dials:
+            self.early.append(partial(self.choose, by))
+        else:
             self.chosen = (self.chosen + by) % len(self.dials)
             self._ask()
 
@@ -208,7 +215,8 @@ class Turning:
             able = [place for place, one in enumerate(self.dials) if not one.technique.why_not]
             if self.chosen not in able:
                 self.chosen = able[0] if able else 0
-            self._ask()
+            for do in self.early or [self._ask]:
+                do()
 
 
 def _fineness(answer: Answer) -> tuple[bool, int]:

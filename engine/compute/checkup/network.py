@@ -1,6 +1,5 @@
 """The check-up of one network: built, run on real images, kept and read back, exported, before anything is trained."""
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -13,12 +12,13 @@ from engine.compute.checkup import passes
 from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset
 from engine.compute.layers import overlays
+from engine.compute.layers.copies import copied
 from engine.compute.layers.passes import evaluating, single_valued_norms
 from engine.compute.layers.select import check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.models.keepable import assert_keepable, copied
+from engine.compute.models.keepable import assert_copyable, assert_keepable
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
@@ -86,7 +86,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
             task=data.task,
         )
     if own_code(tried.model.title):
-        copied(network)  # before anything else is tried: passes and steps fail on it in other words
+        assert_copyable(network)  # before anything else is tried: passes and steps fail on it in other words
     _check_new_head(tried, facts)
     _check_layers(network, tried.wanted["layers"])
     model = to_device(network, tried.device)
@@ -151,7 +151,7 @@ def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> 
     """
     if not named:
         return
-    prepared = copy.deepcopy(model)
+    prepared = copied(model)
     prepare_for_channels(prepared)
     layers = dict(model.named_modules()) | dict(prepared.named_modules())
     for step, parameter, names in named:

@@ -1,12 +1,12 @@
 """What a network does with real images in evaluation and in training; errors name the user's own line."""
 
 import contextlib
-import copy
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from engine.compute.layers.copies import copied
 from engine.compute.layers.passes import evaluating
 from engine.compute.memory import lacks_memory
 from engine.compute.models.constructed import train_
@@ -67,7 +67,7 @@ def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: s
 
     Raises UsageError where that is not possible, or the loss is not finite.
     """
-    tried = train_(copy.deepcopy(model))
+    tried = train_(copied(model))
     with explaining("in training", images, name):
         loss = task.loss(tried, images, targets)
     with explaining("in training, when gradients are computed", images, name):
@@ -82,7 +82,7 @@ def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: s
 
 def auxiliary(model: nn.Module, images: Tensor, classes: int, name: str) -> list[str]:
     """What of the network's output in training mode is not trained. Raises UsageError where none of it can be."""
-    tried = train_(copy.deepcopy(model))
+    tried = train_(copied(model))
     with torch.no_grad():
         output = _run(tried, images, name, "in training")
     logits(main_output(output), images, classes, name, "in training")
@@ -125,7 +125,7 @@ def _where_in_place(model: nn.Module, images: Tensor) -> str:
     """The line that writes to the images: autograd refuses that for a tensor whose gradient is asked for."""
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            copy.deepcopy(model)(images.clone().requires_grad_())
+            copied(model)(images.clone().requires_grad_())
     except FAILURES as error:
         if own := own_error(error):
             return own.detail

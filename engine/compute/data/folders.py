@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -85,6 +85,27 @@ def _is_seen_through(image: Image.Image) -> bool:
         return False
     lowest, _ = cast(tuple[int, int], image.convert("RGBA").getchannel("A").getextrema())
     return lowest < OPAQUE
+
+
+def of_no_class(splits: Collection[Path]) -> list[str]:
+    """A notice of images that lie beside the class folders, or beside the folders of splits, and so in none."""
+    around = {folder.parent for folder in splits} if len(splits) > 1 else set()
+    found = sorted(path for folder in around.union(splits) for path in _images(folder))
+    if not found:
+        return []
+    if len(found) == 1:
+        return [f"{found[0]} lies beside the folders of classes: it is of no class, and passed over"]
+    many = f"{len(found):,} images lie beside the folders of classes, such as {found[0]}"
+    return [f"{many}: they are of no class, and passed over"]
+
+
+def _images(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [
+            entry.path
+            for entry in entries
+            if is_image(entry.name) and not passed_over(entry.name) and kind_of(entry) == "file"
+        ]
 
 
 def list_classes(

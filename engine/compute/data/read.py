@@ -8,7 +8,7 @@ from typing import assert_never
 import torch
 
 from engine.compute.data.digits import DIGITS, read_digits
-from engine.compute.data.folders import Listing, in_colour, left_out, list_classes
+from engine.compute.data.folders import Listing, in_colour, left_out, list_classes, of_no_class
 from engine.compute.data.idx import read_idx
 from engine.compute.data.images import Decoded, Pixels
 from engine.compute.data.pixels import Fit
@@ -99,12 +99,13 @@ def _folders(source: Folders, root: Path, params: Data, channels: int | None) ->
 
 
 def _own_folders(root: Path, params: Data) -> Source:
-    listings = {split: list_classes(folder, "deep", None) for split, folder in own_splits(root).items()}
+    splits = own_splits(root)
+    listings = {split: list_classes(folder, "deep", None) for split, folder in splits.items()}
     fit = Fit.of(params)
     # A colour image first makes all of them colour; after a grey one, a colour image is an error.
     colour = fit.channels is None and in_colour(listings["train"].paths)
     fit = replace(fit, channels=3) if colour else fit
-    notices = left_out([listing.paths for listing in listings.values()], fit)
+    notices = [*of_no_class(splits.values()), *left_out([one.paths for one in listings.values()], fit)]
     return replace(_from_listings(listings, fit), notices=tuple(notices))
 
 

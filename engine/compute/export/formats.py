@@ -16,7 +16,7 @@ from engine.compute.export.loader import LOADERS, load_py, packed_names
 from engine.compute.export.source import TOLERANCE, Source, generate
 from engine.compute.export.verify import Tolerance
 from engine.compute.layers import masks
-from engine.compute.layers.dictionaries import dictionaries
+from engine.compute.layers.dictionaries import in_parts
 from engine.compute.layers.grids import grids
 from engine.compute.measures import packed, unpack
 from engine.compute.measures.sizes import once
@@ -110,13 +110,12 @@ def _packed(
     """Write the file whose size is the measure's, and its reader; beside the source, the constants that it wants."""
     source, tolerance = _source(masks.folded(model).eval(), shape, tell)
     tell("packing the weights")
-    state = checkpoint.folded_state(model)
-    tensors, shared = once(state)
+    tensors, shared = once(checkpoint.folded_state(model))
     data = packed.dump(tensors, grids(model))
     _check_unpacked(data, tensors)
     (folder / PACKED).write_bytes(data)
     shutil.copyfile(unpack.__file__, folder / READER)
-    names = [f"{name}.weight" for name in dictionaries(model) if f"{name}.weight" not in state]
+    names = [f"{name}.weight" for name in in_parts(model)]
     return source, tolerance, packed_names(names, shared)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.compute.latency.forks import Start, start
+from engine.compute.latency.forks import start
 from engine.compute.latency.layer_worker import LayersJob, serve_layers
 from engine.compute.latency.layers import LayerConfig
 from engine.compute.latency.part_vectors import Parts, sort_of
@@ -45,7 +45,6 @@ def layer_times(
     batch: int,
     threads: int,
     device: str = "cpu",
-    start: Start = start,
 ) -> dict[LayerConfig, float]:
     """Milliseconds of each layer with its activation, each measured once, in one fresh process for all.
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.layers.masks import Folding, mask_of, parts
+from engine.compute.layers.masks import Folding, mask_of, part_of, parts
 
 INDEX_TYPES = ((256, torch.uint8), (32_768, torch.int16), (2**31, torch.int32))
 """The smallest type for the numbers of so many entries."""
@@ -99,12 +99,29 @@ def step_factors(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
 def compact(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """The folded `state` of `model` as it is stored: entries, scales and index in the place of the whole weight."""
     own = dict(state)
-    for name, dictionary in dictionaries(model).items():
-        module = model.get_submodule(name)
-        if len(module.parametrizations["weight"]) > 1:  # type: ignore[index]
-            continue  # a mask over it: what is left is sparse, and stored so
-        entries, scales = originals(module)
+    stored: dict[nn.Module, dict[str, Tensor]] = {}
+    for name, module in in_parts(model).items():
+        if module not in stored:  # under its second name it has the same tensors, not copies of them
+            stored[module] = {part: t.detach().cpu().contiguous() for part, t in _parts(module).items()}
         del own[f"{name}.weight"]
-        for part, tensor in (("entries", entries), ("scales", scales), ("index", dictionary.index)):
-            own[f"{name}.weight.{part}"] = tensor.detach().cpu().contiguous()
+        own |= {f"{name}.weight.{part}": tensor for part, tensor in stored[module].items()}
     return own
+
+
+def in_parts(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers that are stored as their dictionary, under each of their names.
+
+    Not those with a mask over it: what is left of them is sparse, and stored so.
+    """
+    return {
+        name: module
+        for name, module in model.named_modules(remove_duplicate=False)
+        if part_of(module, KernelDictionary) is not None and len(module.parametrizations["weight"]) == 1
+    }
+
+
+def _parts(module: nn.Module) -> dict[str, Tensor]:
+    entries, scales = originals(module)
+    dictionary = part_of(module, KernelDictionary)
+    assert dictionary is not None
+    return {"entries": entries, "scales": scales, "index": dictionary.index}

@@ -1,11 +1,12 @@
 """Masks that live inside the model, so that training respects them and export folds them."""
 
-import copy
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from engine.compute.layers.copies import copied
 
 
 class Folding(nn.Module):
@@ -126,4 +127,4 @@ def unparametrize(module: nn.Module) -> None:
 
 def folded(model: nn.Module) -> nn.Module:
     """A copy of `model` with every mask, codebook and grid folded into plain weights."""
-    return fold_(copy.deepcopy(model))
+    return fold_(copied(model))

@@ -4,7 +4,6 @@ The number decides last bits. So it follows from the network and the shape of it
 that happens to be free: a machine for which even that is too much says so, and computes nothing else.
 """
 
-import copy
 import gc
 import weakref
 from collections.abc import Hashable
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from engine.compute.layers.copies import copied
 from engine.compute.layers.passes import evaluating
 
 ROOM = 2**29
@@ -75,8 +75,8 @@ def _without_computing(
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as shapes:
             with FakeCopyMode(shapes):
-                copied = copy.deepcopy(network)
-            return [_alive(copied, count, shape, kept=kept) for count in PROBED]
+                fake = copied(network)
+            return [_alive(fake, count, shape, kept=kept) for count in PROBED]
     except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError):
         return None
 

@@ -27,13 +27,13 @@ def leaf_of(module: nn.Module, name: str = "weight") -> Tensor:
     return tensor
 
 
-def is_trained(module: nn.Module, name: str = "weight") -> bool:
-    """Whether training changes the tensor: itself, or any that a parametrization makes it of (dictionaries of kernels
-    are two)."""
-    if parametrize.is_parametrized(module, name):
-        made_of = module.parametrizations[name].parameters(recurse=False)  # type: ignore[index, union-attr]
+def is_trained(layer: nn.Module) -> bool:
+    """Whether training changes the weight: itself, or any tensor that a parametrization makes it of (dictionaries of
+    kernels are two)."""
+    if parametrize.is_parametrized(layer, "weight"):
+        made_of = layer.parametrizations["weight"].parameters(recurse=False)  # type: ignore[index, union-attr]
         return any(tensor.requires_grad for tensor in made_of)
-    return bool(getattr(module, name).requires_grad)
+    return weight_of(layer).requires_grad
 
 
 def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Module]:

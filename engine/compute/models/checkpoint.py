@@ -6,7 +6,6 @@ What no state_dict holds (buffers that are not persistent, tensors in plain attr
 other names of tensors, and attributes that the constructor gives other values the next time, stand in `model.json`.
 """
 
-import copy
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from engine.compute.layers import overlays
+from engine.compute.layers.copies import copied
 from engine.compute.layers.dictionaries import compact
 from engine.compute.layers.masks import folded
 from engine.compute.layers.passes import evaluating
@@ -189,7 +189,7 @@ def _compare_outputs(model: nn.Module, again: nn.Module) -> None:
     example = torch.rand(1, arch.channels, *arch.size, generator=torch.Generator().manual_seed(0)).to(device)
     given = []
     for one in (model, again):
-        tried = copy.deepcopy(one).eval().to(device=device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        tried = copied(one).eval().to(device=device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         attributes.move_(tried, device)
         with torch.inference_mode(), seeded(0, "checkpoint"):
             given.append(tried(example))

@@ -67,7 +67,10 @@ def noted(module: nn.Module, name: str) -> Any | None:
 
 @contextlib.contextmanager
 def resized(model: nn.Module) -> Iterator[None]:
-    """Record every layer whose sizes change within the block; modules may not be replaced in it."""
+    """Record every layer whose sizes change within the block; modules may not be replaced in it.
+
+    No pass may run in it: what a network's own code keeps of one (`self.shape = x.shape`) is no size of a layer.
+    """
     before = sizes(model)
     yield
     for edit in changes(before, sizes(model)):

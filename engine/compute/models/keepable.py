@@ -6,6 +6,7 @@ from pickle import PicklingError
 import torch
 from torch import Tensor, nn
 
+from engine.compute.layers.copies import copied
 from engine.compute.models import tensors
 from engine.compute.models.architecture import architecture
 from engine.compute.models.attributes import HOOKS, INTERNAL, describe, detach_, move_
@@ -23,8 +24,8 @@ COMPILED = {"ScriptModule": "torch.jit", "OptimizedModule": "torch.compile"}
 """Classes of modules that are programs, by what made them."""
 
 
-def copied(model: nn.Module) -> nn.Module:
-    """A copy, as every step works on one. Raises SecateurError, naming the attribute, where that can't be."""
+def assert_copyable(model: nn.Module) -> None:
+    """Raises SecateurError, naming the attribute, where no copy can be made, as steps work on some."""
     for name, module in model.named_modules():
         if made := next((by for cls in type(module).__mro__ if (by := COMPILED.get(cls.__name__))), None):
             raise _refused(
@@ -33,7 +34,7 @@ def copied(model: nn.Module) -> nn.Module:
                 "after its export.",
             )
     try:
-        return copy.deepcopy(model)
+        copied(model)
     except (*FAILURES, copy.Error, PicklingError) as error:
         why = f"{type(error).__name__}: {said_by(error)[0]}"
         raise _refused(

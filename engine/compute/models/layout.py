@@ -1,10 +1,9 @@
 """The memory layout that a network computes in: channels last, which is faster, or contiguous if its code needs it."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
+from engine.compute.layers.copies import copied
 from engine.compute.models import edits
 
 NOTE = "layout"
@@ -61,7 +60,7 @@ def _as_contiguous(_model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tenso
 def _takes(model: nn.Module, images: Tensor, layout: torch.memory_format) -> bool:
     """Whether a copy of the network takes `images` so, both as it is used and as it is trained."""
     try:
-        tried = copy.deepcopy(model).to(memory_format=layout)
+        tried = copied(model).to(memory_format=layout)
         with torch.no_grad():
             for training in (False, True):
                 tried.train(training)(images.to(memory_format=layout))

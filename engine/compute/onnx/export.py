@@ -9,7 +9,6 @@ model's, and a template that gives another output is replaced by a fresh export.
 """
 
 import contextlib
-import copy
 import functools
 import hashlib
 import io
@@ -27,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.layers import masks
+from engine.compute.layers.copies import copied
 from engine.compute.layers.shared import expand_
 from engine.compute.models.alike import WIDTHS
 from engine.compute.numerics.aligned import to_array
@@ -275,7 +275,7 @@ def _is_rounding(model: nn.Module, images: Tensor, expected: Tensor, given: Tens
     """Whether the model itself is about as far as the file from what it computes in double precision."""
     try:
         with torch.inference_mode():
-            exact: Tensor = copy.deepcopy(model).double()(images.double())
+            exact: Tensor = copied(model).double()(images.double())
     except RuntimeError:  # it makes tensors of single precision as it goes
         return False
     own, file = (_relative(one.double(), exact) for one in (expected, given))

@@ -1,7 +1,6 @@
 """`sensitivity`: what it costs to compress each layer alone, a table of layers by levels."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from engine.compute.data import Split, Subset
 from engine.compute.latency.layers import LayerConfig, all_configs
 from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.layers import overlays
+from engine.compute.layers.copies import copied
 from engine.compute.layers.grids import Grid, GridForm, UniformGrid
 from engine.compute.layers.passes import restored
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
@@ -50,15 +50,16 @@ from engine.search.widths import WIDTHS
 from engine.store.files import explained, read_json, write_json
 
 CALIBRATION = Calibrate(images=512, batch=256)
-"""Few images, because it happens for every row; it should cost less than the scoring."""
+"""Few images, because it is done for every row and should cost less than the scoring."""
 LEAST_SCORED, LEAST_CALIBRATED = 100, 64
-"""Images of a row however many rows share a budget: of fewer, a row tells of its images and not of its layer."""
+"""Fewest images of a row, however small its share of the budget: with fewer, which images they are counts for more than
+the layer."""
 BESIDE = 384
-"""Images that what a row takes beside its own is as long as, about: a copy, a count, its bytes, and that passes of few
-images take as long as those of a hundred."""
+"""What a row costs beyond its images, about, as a number of images: a copy of the model, counting it, estimating its
+bytes, and the fixed cost of a pass."""
 COMPARED, HELD = 256, 1 << 24
-"""Of the images that a row is scored on, those for which its outputs are compared with the reference's; so many that
-the outputs of all are at most `HELD` numbers, because a detector gives a million for each image."""
+"""Most images of a row whose outputs are compared with the reference's, and most numbers in the outputs of all of them:
+a detector gives a million for each image."""
 SIZE = "size.packed"
 """What tables call the bytes of a packed file."""
 ROWS = "sensitivity.json"
@@ -76,20 +77,23 @@ class Changed(NamedTuple):
 
 
 Compressed = Callable[[float], AbstractContextManager[Changed | None]]
-"""The model with one layer at this level (the share that is removed, or the bits that stay); it is to be used within
-the context only. None where the layer can't be had at it."""
+"""A context with the model that has one layer at this level (the share removed, or the bits kept); None where the layer
+can't be at that level. The model is valid within the context alone."""
 
 
 def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.Module:
-    """Score the model with one layer pruned at a time; the model is left as it was.
+    """Score the model with one layer compressed at a time; the model is left as it was.
 
-    What is found goes to the step's measures, and to the model's notes for later steps: `of`, `criterion`,
-    the `reference` (nothing compressed, all else equal) and `rows`, one for each layer and rate, with the quality
-    and loss on validation images, how far the outputs for some of them are from the reference's (`deviation`), the
-    parameters that are left with the MACs they take, and the bytes of a packed file (`size.packed`), which are
-    estimated. Rows of bits have those too; of rank, `scheme` is told beside `of`. With `latency`, rows have
-    milliseconds, and the measures `times` of single layers; of channels, `widths` tells what the network costs with any
-    numbers of them.
+    Reported among the step's measures, and kept in the model's notes for later steps:
+
+    - `of`, `criterion`, and of rank the `scheme`;
+    - `reference`: what rows have, with nothing compressed and all else equal;
+    - `rows`, one for each layer and level: quality and loss on validation images, `deviation` of the outputs for some
+      of them from the reference's, parameters left and the MACs they take, the estimated bytes of a packed file
+      (`size.packed`); of bits their number, with `latency` milliseconds.
+
+    Among the measures alone: with `latency`, `times` of single layers; of channels, `widths`, which tells what the
+    network costs with any numbers of them.
     """
     to_device(model, context.device).eval()
     overlays.refuse(
@@ -168,7 +172,7 @@ def _scan(
 
 
 def _compared(model: nn.Module, split: Split, context: Context) -> Tensor:
-    """The numbers of the images of the split for which outputs are compared, all over it."""
+    """Indices of the images whose outputs are compared, evenly spread over the split."""
     first = torch.zeros(1, dtype=torch.int64)
     each = outputs(model, context.data, split, first, context.device).numel()
     count = max(min(COMPARED, HELD // each, len(split)), 1)
@@ -176,9 +180,9 @@ def _compared(model: nn.Module, split: Split, context: Context) -> Tensor:
 
 
 def _affordable(params: Sensitivity, context: Context, layers: int) -> tuple[list[float], int, Calibrate]:
-    """The levels of each layer, the images that each row is scored on, and those that its statistics come from.
+    """The levels of each layer, the images that each row is scored on, and how statistics are calibrated for it.
 
-    Where rows share a budget, they have fewer images; and where that is not enough, layers have fewer levels.
+    Where rows share a budget (`passes`), each has fewer images, and layers have fewer levels where that is not enough.
     """
     levels: list[float] = [*(params.bits if params.of == "bits" else params.rates)]
     if params.passes is None:
@@ -206,8 +210,10 @@ def _spread(levels: list[float], most: int) -> list[float]:
 
 
 def _packed(model: nn.Module) -> Callable[[Changed], int]:
-    """Tells the bytes of a packed file of a network that is `model` but for a layer: tensors that are the same in both
-    are looked through once for all rows."""
+    """A function that estimates the packed size of `model` with one layer changed, in bytes.
+
+    Tensors that stay the same are analysed once for all rows.
+    """
     # Copies, because layers are changed in place.
     known = {name: (tensor.clone(), stored(tensor)) for name, tensor in _file(model).items()}
 
@@ -224,12 +230,12 @@ def _packed(model: nn.Module) -> Callable[[Changed], int]:
 
 
 def _file(model: nn.Module) -> dict[str, Tensor]:
-    """What a packed file of `model` would hold."""
+    """The tensors of a packed file of `model`."""
     return distinct(folded_state(model, own=True))[0]
 
 
 def _level(layer: str, level: float, params: Sensitivity) -> dict[str, Any]:
-    """What tells a row from others: bits count as the share that is removed of those of a float."""
+    """Layer and level of a row; the rate of bits is the share removed of a float's 32."""
     if params.of == "bits":
         return {"layer": layer, "rate": 1 - level / FLOAT_BITS, "bits": int(level)}
     return {"layer": layer, "rate": level}
@@ -259,7 +265,7 @@ def _subset(context: Context, images: int) -> Split:
 
 
 def _weights(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
-    """For every layer the model with the least important of its weights at zero."""
+    """For every layer, the model with the layer's least important weights set to zero."""
     layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
     # Magnitude and its square rank single weights alike.
     criterion: Literal["l1", "taylor"] = "taylor" if params.criterion == "taylor" else "l1"
@@ -282,7 +288,7 @@ def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Com
 
 
 def _bits(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
-    """For every layer the model with its weights at the nearest points of a grid of so many bits."""
+    """For every layer, the model with the layer's weights rounded to a grid of so many bits."""
     layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
     return {name: _of_bits(model, name, module) for name, module in layers.items()}
 
@@ -302,7 +308,7 @@ def _of_bits(model: nn.Module, name: str, module: nn.Module) -> Compressed:
 
 
 def _rank(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
-    """For every layer a copy of the model in which a chain of smaller ones takes its place."""
+    """For every layer, a copy of the model with the layer replaced by a chain of smaller ones."""
     asked = Factorize(scheme=params.scheme, skip=params.skip)
     layers, _ = able_layers(model, asked, context)
     return {name: _of_rank(model, name, params, context) for name in layers}
@@ -311,7 +317,7 @@ def _rank(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, 
 def _of_rank(model: nn.Module, name: str, params: Sensitivity, context: Context) -> Compressed:
     @contextmanager
     def of_rank(ratio: float) -> Iterator[Changed | None]:
-        factorized = copy.deepcopy(model)
+        factorized = copied(model)
         asked = Factorize(scheme=params.scheme, rank=Ratio(ratio=ratio))
         made = split(factorized, name, asked)
         yield Changed(to_device(factorized, context.device).eval()) if made else None
@@ -326,11 +332,11 @@ def _times(
     params: Sensitivity,
     context: Context,
 ) -> NetworkTimes:
-    """What networks of these layers take, narrower ones or those with chains in the place of `layers`."""
+    """Measured times of the network's layers, at smaller widths or as chains of lower rank."""
     assert params.latency is not None
     also: list[LayerConfig] = []
     if shrinking is None:
-        chains = copy.deepcopy(model)
+        chains = copied(model)
         ratio = Ratio(ratio=min(params.rates))  # of the highest ranks: their grids have all that are lower
         asked = Factorize(scheme=params.scheme, rank=ratio)
         for name in layers:
@@ -358,7 +364,7 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compres
     @contextmanager
     def without(rate: float) -> Iterator[Changed]:
         gone = order[: min(round(rate * group.units), group.units - 1)]
-        pruned = copy.deepcopy(model)
+        pruned = copied(model)
         shrink(pruned, [group], {group.name: gone})
         yield Changed(to_device(pruned, next(model.parameters()).device).eval())
 

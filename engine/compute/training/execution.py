@@ -1,4 +1,4 @@
-"""How the gradients of a batch come about: operator by operator, by compiled kernels, or from a recorded CUDA graph."""
+"""Ways to compute the gradients of a batch: eager, with compiled kernels, or by replaying a CUDA graph."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from engine.compute.training.resume import copy_state
 from engine.errors import SecateurError, said_by
 
 Gradients = Callable[[Tensor, Tensor], Tensor]
-"""Leaves the gradients of a batch, (B, C, H, W) and its labels, in the parameters; gives its mean loss, detached."""
+"""Takes images (B, C, H, W) and labels, adds their gradients to the parameters', returns the mean loss, detached."""
 
 WARM_UP = 3
 """Updates before recording, in which libraries choose their kernels and take their memory (torch's own advice)."""
@@ -67,10 +67,14 @@ class Recorded:
         return self._loss
 
     def _record(self, images: Tensor, labels: Tensor) -> None:
-        """Raises SecateurError for a network that does in Python what a graph would not repeat."""
+        """Capture the pass. Raises SecateurError for a network with Python side effects, which a replay would omit."""
         # `clone` keeps the layout.
         self._images, self._labels = images.clone(), labels.clone()
-        state, chance, python = copy_state(self._network), torch.cuda.get_rng_state(), _python(self._network)
+        state, random_state, python = (
+            copy_state(self._network),
+            torch.cuda.get_rng_state(),
+            _python(self._network),
+        )
         plain = attributes.recordable(self._network)
         self._warm_up()
         if _python(self._network) != python:
@@ -96,12 +100,12 @@ class Recorded:
             if isinstance(error.__context__, torch.OutOfMemoryError):
                 raise error.__context__ from None
             raise SecateurError(REFUSED, said_by(error)[0], EAGER) from error
-        torch.cuda.set_rng_state(chance)
+        torch.cuda.set_rng_state(random_state)
         self._gradients = [(p, p.grad) for p in self._network.parameters() if p.grad is not None]
         self._graph = graph
 
     def _warm_up(self) -> None:
-        """Beside the stream that computes, as recording asks for."""
+        """Some updates on a side stream, which capture requires."""
         beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
@@ -111,13 +115,13 @@ class Recorded:
         torch.cuda.current_stream().wait_stream(beside)
 
     def _clear(self) -> None:
-        """So that the backward pass puts gradients into memory of its own, which in a graph is the graph's."""
+        """Drop gradients, so that the backward pass allocates new ones: during capture, in the graph's own memory."""
         for parameter in self._network.parameters():
             parameter.grad = None
 
 
 def _python(network: nn.Module) -> tuple[Any, ...]:
-    """What a forward pass may change that is not on the GPU."""
+    """State outside the GPU that a forward pass may change: random generators and plain attributes."""
     of_numpy: Any = np.random.get_state()
     drawn = random.getstate(), of_numpy[1].tolist(), of_numpy[2:], torch.get_rng_state().tolist()
     return (*drawn, attributes.recordable(network))

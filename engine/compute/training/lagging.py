@@ -7,11 +7,11 @@ OLD = 0.05
 """Share of the statistics from before the training that counts: a twentieth moves no score by much."""
 FAR = 1.5
 LEAST = 0.2
-"""How many times the training loss the validation loss is where it is far from it, and by how much (nats)."""
+"""The validation loss is far above the training loss at `FAR` times it and `LEAST` nats above it, both."""
 
 
 def old_share(model: nn.Module, updates: int) -> float:
-    """Which share of its running statistics the slowest BatchNorm still has from before, after `updates` batches.
+    """The share of the slowest BatchNorm's running statistics that is older than the last `updates` batches.
 
     >>> round(old_share(nn.BatchNorm2d(1, momentum=0.01), 63), 2)
     0.53
@@ -25,7 +25,7 @@ def old_share(model: nn.Module, updates: int) -> float:
 
 
 def notice(model: nn.Module, updates: int, loss: float, validation_loss: float) -> str:
-    """What to tell of a network whose validation loss is far above its training loss for this reason; else ""."""
+    """The warning for a validation loss that is far above the training loss for this reason; else ""."""
     share = old_share(model, updates)
     if share < OLD or validation_loss < FAR * loss or validation_loss - loss < LEAST:
         return ""

@@ -34,13 +34,13 @@ from engine.text.phrases import counted
 
 
 class Objective(Protocol):
-    """What a training lowers in place of the task's own loss."""
+    """A training objective that replaces the task's loss."""
 
     extra: nn.Module | None
-    """Parameters that are trained beside the model's, and kept with them while the training is unfinished."""
+    """A module trained together with the model and kept with its partial checkpoints; None where there is none."""
 
     def loss(self, model: nn.Module, images: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """The mean loss of a batch, with its graph; `progress` is how far the training is, 0 … 1."""
+        """The mean loss of a batch, differentiable; `progress` is the share of the training done, 0 … 1."""
 
 
 @dataclass
@@ -57,18 +57,18 @@ class _Run:
     penalty: Callable[[], None] | None = None
     objective: Objective | None = None
     factors: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    """What many weights share, codebooks and dictionaries, and the factors of its gradients."""
+    """Tensors shared by many weights (codebooks, dictionaries), each with the factor that scales its gradient."""
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     average: Average | None = None
-    """Of the model's weights, where `params.ema` says so and this process scores."""
+    """The moving average of the weights; None without `params.ema`, and in processes that do not score."""
     best: resume.Best | None = None
     part: resume.Part | None = None
-    """Of the epoch that is to be trained next, what is done of it already."""
+    """What is done already of the epoch to be trained next; None: nothing."""
     kept: float = field(default_factory=time.monotonic)
     """When the state was kept last."""
     progress: float = 0.0
     gradients: execution.Gradients = field(init=False)
-    """What computes those of a batch, as the step's `execution` says."""
+    """Computes the gradients of a batch, in the way that the step's `execution` names."""
     called: nn.Module = field(init=False)
     """The model as it is called: itself, or with compiled passes."""
 
@@ -83,11 +83,8 @@ class _Run:
                 pass
 
     def eagerly(self) -> execution.Gradients:
-        """What computes gradients operator by operator.
-
-        It does not hold the training, which holds it: a circle would keep a graph's memory on the GPU until Python next
-        looks for circles.
-        """
+        """Computes gradients operator by operator."""
+        # By a weak reference: a cycle would keep a CUDA graph's memory until the garbage collector runs.
         return partial(_gradients, weakref.proxy(self))
 
     @property
@@ -160,7 +157,7 @@ def fit(
 
 
 def _tell_lagging(run: _Run) -> None:
-    """Tell of statistics that lag behind, where losses compare: those of other objectives are of another kind."""
+    """Warn of BatchNorm statistics that lag behind, where training and validation loss are comparable."""
     if run.objective is not None or run.params.label_smoothing:
         return
     updates = run.params.epochs * math.ceil(len(run.context.data.train) / run.params.batch)
@@ -180,7 +177,7 @@ def _keep(run: _Run, part: resume.Part | None = None) -> None:
 
 
 def _fit_for_single_images(run: _Run) -> AbstractContextManager[object]:
-    """Within it, BatchNorm that a batch of one image gives one value normalizes as in evaluation."""
+    """A context in which BatchNorm layers that see one value per channel, as of one image, use running statistics."""
     data = run.context.data
     if run.params.batch > 1:
         return nullcontext()
@@ -226,7 +223,7 @@ def _one_epoch(run: _Run, epoch: int) -> None:
 
 
 def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, float]:
-    """`_train_epoch`; when the GPU's memory runs out, again from `start` with half the images at a time."""
+    """`_train_epoch`, started again from `start` with half the images per pass whenever GPU memory runs out."""
     average = run.average.copy() if run.average is not None else None
     while True:
         try:
@@ -287,7 +284,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
             run.part.rate,
             run.part.batches,
         )
-        run.part.put_back_chance(augmenting, context.device)
+        run.part.restore_generators(augmenting, context.device)
     train_(run.model)
     started, before = time.monotonic(), seen
     batches = context.data.batches(
@@ -317,8 +314,8 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         speed = (seen - before) / max(time.monotonic() - started, 1e-6)
         context.progress(progress, f"epoch {epoch}/{params.epochs}", speed)
         if context.leads and (context.stopping.asked or time.monotonic() - run.kept > resume.LONG_EPOCH_S):
-            chance = resume.chance(augmenting, context.device)
-            _keep(run, resume.Part(number + 1, seen, rate, total.cpu(), chance))
+            states = resume.generator_states(augmenting, context.device)
+            _keep(run, resume.Part(number + 1, seen, rate, total.cpu(), states))
             if context.stopping.asked:
                 raise Stopped
     return float(total) / seen, rate
@@ -331,7 +328,7 @@ def _updates(images: int, batch: int, processes: int) -> int:
 
 
 def _update(run: _Run, images: Tensor, labels: Tensor, whole: int) -> Tensor:
-    """One update with our images of a batch of `whole`; the mean loss of the batch, detached, on the device."""
+    """One update with this process's images of a batch of `whole`; returns the batch's mean loss, detached."""
     run.optimizer.zero_grad(set_to_none=True)
     group = run.context.group
     if group is None:
@@ -350,7 +347,7 @@ def _update(run: _Run, images: Tensor, labels: Tensor, whole: int) -> Tensor:
 
 
 def _gradients(run: _Run, images: Tensor, labels: Tensor, weight: float = 1.0) -> Tensor:
-    """Add the gradients of `weight` times the mean loss of these images to the parameters'; that, detached."""
+    """Accumulate the gradients of `weight` × the mean loss of these images; returns that product, detached."""
     task = task_of(run.context.data)
     total = torch.zeros((), dtype=torch.float64, device=images.device)
     for part, targets in _pieces(images, labels, run.micro):
@@ -370,7 +367,7 @@ def _pieces(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor,
 
 
 def _optimizer(model: nn.Module, params: Training) -> torch.optim.Optimizer:
-    """Weight decay on tensors of two or more dimensions only: not on biases and normalization."""
+    """The optimizer; weight decay is on tensors of two or more dimensions only, not on biases and normalization."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
         raise SecateurError(

@@ -27,7 +27,10 @@ LONG_EPOCH_S = 300.0
 """Seconds of training after which the state is kept in the middle of an epoch."""
 
 OVERTAKEN = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
-"""How it fails to keep a state where another study has kept the same one, or removed the folder."""
+"""Errors of writing a state that another study wrote first, or whose folder it removed: nothing is lost."""
+
+GENERATORS = "chance/"
+"""What the names of generators' states begin with in a kept state's file."""
 
 Snapshot = tuple[dict[str, Tensor], dict[str, Any], Attributes]
 
@@ -42,33 +45,33 @@ class Best:
 
 @dataclass(frozen=True)
 class Part:
-    """What is done of an epoch that was left in the middle, beside the state of model and optimizer.
+    """Progress within an unfinished epoch, beside the state of model and optimizer.
 
     Attributes:
         batches: How many were trained.
         seen: How many images were in them.
         rate: The learning rate of the last one.
         total: Sum of their images' losses, a float64 scalar on the CPU.
-        chance: States of the generators, by name: uint8 tensors as torch gives them.
+        generators: The states of the random generators, by name, as tensors.
     """
 
     batches: int
     seen: int
     rate: float
     total: Tensor
-    chance: dict[str, Tensor]
+    generators: dict[str, Tensor]
 
-    def put_back_chance(self, augmenting: torch.Generator, device: torch.device) -> None:
-        """Have every generator go on where it was."""
-        augmenting.set_state(self.chance["augmenting"])
-        torch.set_rng_state(self.chance["cpu"])
-        _put_back_others(self.chance["numpy"], self.chance["python"], self.chance["waiting"])
-        if device.type == "cuda" and "cuda" in self.chance:
-            torch.cuda.set_rng_state(self.chance["cuda"], device)
+    def restore_generators(self, augmenting: torch.Generator, device: torch.device) -> None:
+        """Set every generator to the state kept here."""
+        augmenting.set_state(self.generators["augmenting"])
+        torch.set_rng_state(self.generators["cpu"])
+        _put_back_others(self.generators["numpy"], self.generators["python"], self.generators["waiting"])
+        if device.type == "cuda" and "cuda" in self.generators:
+            torch.cuda.set_rng_state(self.generators["cuda"], device)
 
 
-def chance(augmenting: torch.Generator, device: torch.device) -> dict[str, Tensor]:
-    """The states of all generators that a batch draws from."""
+def generator_states(augmenting: torch.Generator, device: torch.device) -> dict[str, Tensor]:
+    """The states of all random generators that a batch draws from, by name."""
     states = {"augmenting": augmenting.get_state(), "cpu": torch.get_rng_state()} | _others()
     return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
@@ -142,7 +145,7 @@ def keep(
         held |= {f"best/{n}": t for n, t in best.state.items()}
     held |= {f"average/{n}": t for n, t in (average or {}).items()}
     if part is not None:
-        held |= {"part/total": part.total} | {f"chance/{n}": t for n, t in part.chance.items()}
+        held |= {"part/total": part.total} | {f"{GENERATORS}{n}": t for n, t in part.generators.items()}
     target = folder / (f"epoch-{epoch:05d}" if part is None else f"part-{epoch:05d}-{part.batches:08d}")
     temporary = folder / f".{uuid.uuid4().hex[:12]}"
     with explained(folder):
@@ -196,7 +199,7 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) ->
 def _part(facts: dict[str, Any] | None, held: dict[str, Tensor]) -> Part | None:
     if facts is None:
         return None
-    return Part(facts["batches"], facts["seen"], facts["rate"], held["part/total"], _below("chance/", held))
+    return Part(facts["batches"], facts["seen"], facts["rate"], held["part/total"], _below(GENERATORS, held))
 
 
 def _kept(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Courses of the learning rate and of sparsity, as pure functions of progress."""
+"""Schedules of the learning rate and of sparsity, as pure functions of progress."""
 
 import math
 from typing import Literal, assert_never

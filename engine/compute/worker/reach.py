@@ -3,7 +3,7 @@
 import copy
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import nn
 from engine.compute.context import Context, Send, to_device
 from engine.compute.data import Dataset
 from engine.compute.latency.pair import Side, measure_pair
+from engine.compute.layers.copies import copied
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
@@ -23,7 +24,7 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.worker.commit import computing, read_data
-from engine.errors import SecateurError
+from engine.errors import OutOfReach, SecateurError
 from engine.machine import private
 from engine.params import STEPS
 from engine.params.preset import Latency, Model
@@ -47,14 +48,15 @@ def run(request: JobRequest, send: Send) -> None:
             private.scratch() as scratch,
         ):
             started = time.monotonic()
-            rows = list(_Reach(request, data, node, scratch, store.templates).rows())
+            found = _Reach(request, data, node, scratch, store.templates)
+            rows, bounds = list(found.rows()), found.bounds()
             store.commit(
                 node.key,
                 folder,
                 kind=node.kind,
                 material=node.material,
                 measures={},
-                observations={"rows": rows, "seconds": time.monotonic() - started},
+                observations={"rows": rows, "bounds": bounds, "seconds": time.monotonic() - started},
             )
 
 
@@ -82,12 +84,18 @@ class _Reach:
         params = self.node.material["latency"]
         self.latency = Latency.model_validate(params) if params else None
         self.first = self._side(self.network)
+        self._searched = {one["name"]: one["fields"] for one in self.node.material["techniques"]}
+        self._alone: dict[str, dict[str, Any]] = {}
         yield self._row(AS_IT_IS, "", [], timed=True)
         found = []
         for technique in self.node.material["techniques"]:
-            rows = [
-                (level, self._row(technique["name"], "", [level])) for level in technique["levels"] if level
-            ]
+            levels = [copy.deepcopy(level) for level in technique["levels"] if level]
+            rows = [(level, self._row(technique["name"], "", [level])) for level in levels]
+            self._alone |= {
+                repr(asked): level
+                for asked, (level, row) in zip(filter(None, technique["levels"]), rows, strict=True)
+                if "unavailable" not in row
+            }
             rows.sort(key=lambda pair: -_amount(pair[1], self.node.material["by"]))
             found.append([level for level, row in rows if "unavailable" not in row])
             for number, (_, row) in enumerate(rows):
@@ -95,6 +103,33 @@ class _Reach:
         for number, level in enumerate(LEVELS if len(found) > 1 or self.latency else ()):
             steps = [levels[min(number, len(levels) - 1)] for levels in found if levels]
             yield self._row(TOGETHER, level, steps, timed=True)
+
+    def bounds(self) -> list[dict[str, Any]]:
+        """Of each number of which the network does not allow as much as is searched, how much it allows."""
+        found = []
+        for technique in self.node.material["techniques"]:
+            most = [self._most(one["step"], tuple(one["field"])) for one in technique["furthest"]]
+            pairs = list(zip(technique["furthest"], most, strict=True))
+            short = {one["path"] for one, reached in pairs if reached < _at(one["step"], one["field"])}
+            found += [
+                {"path": one["path"], "at": one["at"], "most": reached}
+                for one, reached in pairs
+                if one["path"] in short
+            ]
+        return found
+
+    def _most(self, given: dict[str, Any], field: tuple[str, ...]) -> float:
+        """How far the step goes by one of its numbers, as far as it is asked at most."""
+        step = self._alone.get(repr(given))
+        if step is None:
+            step = copy.deepcopy(given)
+            try:
+                self._applied(step, 0, self.network)
+            except OutOfReach as error:
+                return error.most if error.field == field else _at(given, field)
+            except SecateurError:
+                return _at(given, field)
+        return _at(step, field)
 
     def _row(
         self, name: str, level: str, steps: Iterable[dict[str, Any]], *, timed: bool = False
@@ -118,17 +153,33 @@ class _Reach:
         return row
 
     def _changed(self, steps: Iterable[dict[str, Any]]) -> nn.Module:
-        model = copy.deepcopy(self.network)
+        model = self.network
         for number, given in enumerate(steps):
-            values = dict(given)
-            step = STEPS[values.pop("kind")].model_validate(values)
-            seed_everything(self.seed, "step", number)
-            partial = self.scratch / f"partial-{number}"
-            context = Context(
-                self.data, self.device, self.seed, number, self.node.key, partial, lambda event: None
-            )
-            model = apply(step, model, context)
+            model = self._applied(given, number, model)
         return to_device(model, self.device).eval()
+
+    def _applied(
+        self, given: dict[str, Any], number: int, model: nn.Module, *, again: bool = False
+    ) -> nn.Module:
+        """The model after a step. Where it can't go as far as the search would have it go, it goes as far as it can,
+        and `given` says so."""
+        values = dict(given)
+        step = STEPS[values.pop("kind")].model_validate(values)
+        seed_everything(self.seed, "step", number)
+        partial = self.scratch / f"partial-{number}"
+        context = Context(
+            self.data, self.device, self.seed, number, self.node.key, partial, lambda event: None
+        )
+        try:
+            return apply(step, copied(model), context)
+        except OutOfReach as error:
+            searched = self._searched.get(given.get("id", given["kind"]), [])
+            # A latency that was measured may be missed by chance when it is measured again.
+            nothing = error.most <= (0.0 if error.field == ("ratio",) else 1.0)
+            if again or nothing or list(error.field) not in searched:
+                raise
+            _put(given, error.field, error.most)
+            return self._applied(given, number, model, again=error.field[0] == "latency")
 
     def _side(self, model: nn.Module) -> Side | None:
         if self.latency is None:
@@ -154,6 +205,19 @@ class _Reach:
             threads=self.request.threads,
             device=self.request.device,
         )
+
+
+def _at(step: dict[str, Any], field: Sequence[str]) -> float:
+    """A number of a step as plain values."""
+    for name in field[:-1]:
+        step = step[name]
+    return float(step[field[-1]])
+
+
+def _put(step: dict[str, Any], field: Sequence[str], value: float) -> None:
+    for name in field[:-1]:
+        step = step[name]
+    step[field[-1]] = value
 
 
 def _amount(row: dict[str, Any], name: str) -> float:

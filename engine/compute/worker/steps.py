@@ -1,6 +1,5 @@
 """Does a job: computes each of its nodes from its parent and commits the result to the store."""
 
-import copy
 import json
 import os
 import time
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset
+from engine.compute.layers.copies import copied
 from engine.compute.measures import classes
 from engine.compute.measures.counts import Counts, count
 from engine.compute.memory import peak_bytes, reset_peak
@@ -261,7 +261,7 @@ def _known(name: str, value: float | None) -> dict[str, float]:
 def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     """The trial's final measures: the one time that its model meets the test split, if it is to meet it at all."""
     # A copy: passes may change what a network keeps, and the next trial goes on from this model.
-    model = copy.deepcopy(_parent(node, work))
+    model = copied(_parent(node, work))
     tested = "splits" not in node.material
     test = score(model, work.data, work.data.test, work.device) if tested else None
     validation = work.held.validation or validate(model, _context(node, work))

@@ -25,6 +25,8 @@ MAX_DEPTH = 40
 """The format itself is six levels deep."""
 MAX_DIGITS = 300
 """Longer whole numbers do not even fit a float."""
+SHORT = 60
+"""Characters of a value that a message repeats."""
 
 Value = None | bool | int | float | str
 
@@ -345,10 +347,10 @@ def resolve(text: str) -> Value:
     return text
 
 
-def shorten(text: str, limit: int = 60) -> str:
-    """One line of at most `limit` characters, fit for a message."""
+def shorten(text: str) -> str:
+    """One line of at most `SHORT` characters, fit for a message."""
     line = "".join(character if character.isprintable() else "·" for character in text)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return line if len(line) <= SHORT else line[: SHORT - 1] + "…"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -287,3 +288,14 @@ def test_a_model_that_is_not_what_was_measured_does_not_leave(lab: Lab, tmp_path
     lab.json("export", "p-1", str(tmp_path / "out"), "--trial", "0")
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["check"]["accuracy"] == card["results"]["accuracy"]["model"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_leaves_nothing(lab: Lab, number: signal.Signals) -> None:
+    writing = lab.start("export", "p-1", "ended")
+    assert writing.stderr is not None
+    assert any("reading the data set" in line for line in writing.stderr)
+    writing.send_signal(number)
+    writing.communicate()
+    assert writing.returncode == 128 + number
+    assert not [path for path in lab.folder.iterdir() if "ended" in path.name]

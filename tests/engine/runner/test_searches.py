@@ -112,6 +112,24 @@ def test_a_larger_budget_goes_on(lab: Lab) -> None:
     assert lab.call("resume", "p-1", "--set", "search.batch=3").returncode == 2
 
 
+def test_what_the_network_does_not_allow_is_not_tried(lab: Lab) -> None:
+    """Neither at first nor when the search goes on, or is repeated."""
+    over = "    - prune.channels: {speedup: 1..40, floor: 0.5, repair: false}\n    - finetune: {epochs: 1, batch: 32}\n"
+    text = PRESET.partition("    - prune")[0].replace("weights, rates", "channels, rates") + over
+    lab.run(preset=lab.preset(text.replace("trials: 4", "trials: 2"), "far"))
+    assert lab.call("resume", "far-1", "--set", "search.budget.trials=6").returncode == 0
+    state = lab.state("far-1")
+    assert state.reached is not None
+    (bound,) = state.reached.bounds
+    assert 2 < bound["most"] < 6
+    assert any(
+        f"{bound['most']:g} is the most that the network allows" in line for line in state.reached.lines
+    )
+    tried = [t.proposal["point"]["prune.channels.speedup"] for t in state.trials if t.proposal.get("point")]
+    assert state.failed == 0 and max(tried) <= bound["most"] and len(state.proposed) > 2
+    assert lab.json("replay", "far-1")["verdict"]["identical"]
+
+
 def test_kills_and_parallel_workers_change_nothing(lab: Lab, tmp_path: Path) -> None:
     other = Lab(tmp_path)
     preset = other.preset(PRESET + "executor: {local: {parallel: 2}}\n")

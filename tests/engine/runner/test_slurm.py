@@ -6,6 +6,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +143,23 @@ def test_cancelled_tasks_lose_nothing_that_was_finished_and_resuming_gives_the_s
 
 def test_tasks_that_are_started_again_go_on_by_themselves(lab: Lab, cluster: Cluster) -> None:
     """One is warned of its time limit, one is killed with all it has and then requeued, as when its node fails."""
-    runs = [submitted(lab, "train.epochs=20", ONE, f"seed={seed}") for seed in (1, 2)]
-    wait_for(lambda: all(events(lab, run, ev.EpochFinished) for run in runs))
-    warned, killed = (next(iter(lab.state(run.name).tasks.values())).name for run in runs)
+
+    def training(seed: int) -> tuple[RunDir, str]:
+        """A study that has just begun to train, and its task: alone, so that it still does when it is disturbed."""
+        run = submitted(lab, "train.epochs=40", ONE, f"seed={seed}")
+        wait_for(lambda: events(lab, run, ev.EpochFinished))
+        return run, next(iter(lab.state(run.name).tasks.values())).name
+
+    first, warned = training(1)
     cluster.ask("scancel", "--signal=USR1", "--batch", warned)
+    second, killed = training(2)
     for process in processes_of(lab.workspace):
         if f"SLURM_ARRAY_JOB_ID={killed.partition('_')[0]}\0" in _variables(process):
             os.kill(process, signal.SIGKILL)
-    cluster.ask("scontrol", "requeue", killed)
+    # Slurm refuses that while it takes note of the end.
+    again = partial(cluster.ask, "scontrol", "requeue", killed)
+    wait_for(lambda: "Restarts=1" in cluster.ask("scontrol", "show", "job", killed) or again())
+    runs = [first, second]
     assert [ended(run) for run in runs] == ["done", "done"]
     for run in runs:
         assert [task.restart for task in lab.state(run.name).tasks.values()] == [0, 1]

@@ -54,6 +54,26 @@ def test_what_a_task_has_told_since_slurm_was_asked_is_newer(calls: Path, tmp_pa
     assert run.read_status().state == "queued"
 
 
+def test_it_is_told_what_tasks_wait_for_while_none_computes(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 3)
+    launch.start(run)
+    assert run.read_status().state == "queued"
+    slurm.emit(
+        run,
+        [
+            ev.TaskStarted(task="1_0.0", name="1_0", stage="shared0", host="n1"),
+            ev.StepStarted(key="a", kind="train", task="1_0.0"),
+            ev.StepWaits(key="a", text="for other-1 to measure latency"),
+        ],
+    )
+    Progress(run).refresh(at_once=True)
+    told = "1 task runs on n1, 1 waits: others come first; what runs waits for other-1 to measure latency"
+    assert run.read_status().queue == told
+    slurm.emit(run, [ev.StepWaits(key="a", text="")])
+    Progress(run).refresh(at_once=True)
+    assert run.read_status().queue == "1 task runs on n1, 1 waits: others come first"
+
+
 def test_tasks_of_a_study_that_has_ended_are_not_steered(calls: Path, tmp_path: Path) -> None:
     run = study(tmp_path, 1)
     launch.start(run)

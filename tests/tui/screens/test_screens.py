@@ -240,7 +240,7 @@ async def test_choosing_axes_pareto_log_and_zoom(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "◆ global")
         await pilot.press("x", *"packed", "enter")
-        await shows(pilot, "x size.packed", "size, sparse-packed")
+        await shows(pilot, "x size.packed", "size, packed")
         await pilot.press("p")
         await shows(pilot, "Pareto: lower size.packed, higher accuracy", "─ Pareto front")
         screen = app.screen

@@ -1,5 +1,6 @@
 """What the knob's page says: plain words, nothing wider than there is room, and bits that compress to the right."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,14 @@ def texts(lines: list[Line]) -> list[str]:
 def test_the_point_in_words() -> None:
     dial = Dial(WEIGHTS, 80, {0.8: answer(1, WEIGHTS, 0.8)})
     assert knob.point(dial, BASELINE) == (
-        "weights at zero 80 %: 93.0 ± 0.4 % (−2.00 points against this trial), 84.0 kB packed (4.4× smaller), "
+        "weights at zero 80 %: 93.0 ± 0.4 % (−2.00 points against this trial), about 84.0 kB packed (4.4× smaller), "
         "41.0 M MACs, about 1.60 ms in torch, batch 1"
     )
     assert knob.point(Dial(BITS, 4), BASELINE) == "bits of a weight 4: …"
+    as_it_is = replace(answer(1, WEIGHTS, 0.0, 0.95), error=0.0, costs=BASELINE.costs, added=[])
+    assert knob.point(Dial(WEIGHTS, 0, {0.0: as_it_is}), BASELINE) == (
+        "weights at zero 0 %: 95.00 % (as this trial), 370 kB packed, 41.0 M MACs, 1.60 ms in torch, batch 1"
+    )
 
 
 @pytest.mark.parametrize("width", [40, 76, 116])

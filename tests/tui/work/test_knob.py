@@ -77,6 +77,18 @@ def test_a_key_asks_at_once_and_what_cannot_be_had_is_not_asked_for() -> None:
     assert worker.asked[4:] == [("bits", 8.0)]
 
 
+def test_keys_pressed_before_there_is_a_worker_count_once_there_is() -> None:
+    turning = Turning(RunDir(Path("/nowhere")), 0)
+    turning.turn(2)
+    turning.turn(1, lambda dial: dial.coarse)
+    assert len(turning.early) == 2 and turning.dial is None
+    worker = Worker()
+    turning._knob = worker  # type: ignore[assignment]
+    turning._changed(worker)  # type: ignore[arg-type]
+    assert turning.dial is not None and turning.dial.value == 0.12
+    assert worker.asked == [("weights", 0.02), ("weights", 0.12)]
+
+
 def test_a_coarse_answer_does_not_take_the_place_of_a_finer_one_and_a_final_one_is_not_asked_again() -> None:
     worker = Worker()
     turning = held(worker)

@@ -1,4 +1,4 @@
-"""What passes through layers on calibration images: energies, and least squares of a layer's weights."""
+"""Activations of layers on calibration images: their energies, and least squares for a layer's weights."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
@@ -19,14 +19,14 @@ from engine.compute.numerics.seeds import generator
 BATCH = 64
 """Most images of a pass."""
 IN_FLOAT64 = 4
-"""Times the memory of a plain pass that a layer's input and output take, squared in float64 beside it."""
+"""Memory of a pass with layers' inputs and outputs squared in float64, over that of a plain pass."""
 ROWS = 16_384
-"""Output positions of a full batch that least squares takes, drawn at random where there are more."""
+"""Most output positions of a full batch that least squares uses, drawn at random."""
 UNFOLDED = 2**26
 """Numbers that a batch's inputs may unfold to (256 MiB in float32); of large images fewer go at a time."""
 MOST_INPUTS = 4_700
-"""Weights of one output beyond which nothing is refitted: a 3×3 convolution of 512 channels has 4608. More take minutes
-to solve, gigabytes to hold, and more images than there are."""
+"""Most weights of one output for a refit: a 3×3 convolution of 512 channels has 4608. More take minutes to solve,
+gigabytes to hold, and more images than are used."""
 
 
 def images(context: Context, count: int, purpose: str, batch: int = BATCH) -> Iterator[Tensor]:
@@ -36,8 +36,8 @@ def images(context: Context, count: int, purpose: str, batch: int = BATCH) -> It
 
 def shuffled(context: Context, purpose: str) -> Tensor:
     """The places of all training images, in an order drawn by the seed."""
-    chance = generator(context.seed, purpose, context.position)
-    return torch.randperm(len(context.data.train.labels), generator=chance)
+    random = generator(context.seed, purpose, context.position)
+    return torch.randperm(len(context.data.train.labels), generator=random)
 
 
 def these(context: Context, order: Tensor, batch: int) -> Iterator[Tensor]:
@@ -47,20 +47,22 @@ def these(context: Context, order: Tensor, batch: int) -> Iterator[Tensor]:
 
 
 Passed = tuple[Tensor, Tensor]
-"""What a layer is given, and what it gave before the network was changed."""
+"""A layer's input now, and its output before the network was changed."""
 Energies = dict[str, tuple[Tensor, Tensor]]
 """Mean square of each input channel and of each output channel, float64 on the CPU, by the layer's name."""
 
 
 def energies(model: nn.Module, outputs: dict[str, str], context: Context, count: int) -> Energies:
-    """Energies of layers on `count` calibration images; `outputs` names, for each layer, the one whose output counts
-    (the layer itself, or the BatchNorm behind it)."""
+    """Energies of layers on `count` calibration images.
+
+    `outputs` maps each layer to the one whose output counts: itself, or the BatchNorm behind it.
+    """
     most = largest_batch(model, context)
     return halving_batch(lambda batch: _energies(model, outputs, context, count, batch), most)
 
 
 def largest_batch(model: nn.Module, context: Context) -> int:
-    """BATCH images in a pass, or less where what layers are given would take too much memory in float64."""
+    """BATCH images, or fewer where the layers' inputs in float64 would take too much memory."""
     return max(1, context.at_once(model, BATCH * IN_FLOAT64) // IN_FLOAT64)
 
 
@@ -99,7 +101,7 @@ def sums_its_weights(layer: nn.Module) -> bool:
 
 
 def can_refit(layer: nn.Module) -> bool:
-    """Whether `refit` may change the layer's weights one by one."""
+    """Whether `refit` works on the layer: its weights are plain, trainable and each its own."""
     if parametrize.is_parametrized(layer) or getattr(layer, "groups", 1) > 1:
         return False
     if any(not parameter.requires_grad for parameter in layer.parameters(recurse=False)):
@@ -110,22 +112,20 @@ def can_refit(layer: nn.Module) -> bool:
 def refit(
     layer: nn.Module,
     passed: Iterable[Passed],
-    chance: torch.Generator,
+    random: torch.Generator,
     *,
     ridge: float,
-    kept: Tensor | None = None,
 ) -> None:
     """Change the weights of `layer` so that what it gives comes nearest to what it gave before, in place.
 
-    `passed`: batch by batch what it is given now, and what it gave before; `kept` are the output channels that it still
-    has of these, all by default. `chance` draws positions.
+    `passed`: batch by batch what it is given now, and what it gave before. `random` draws positions.
 
     Ridge regression of the difference of the two outputs on the layer's present inputs, in float64: minimises
     ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017, "Channel Pruning for Accelerating
     Very Deep Neural Networks", equation 5, refit weights after pruning).
     """
     assert isinstance(layer, nn.Conv2d | nn.Linear)
-    (gram,), (moment,) = normal_equations(layer, passed, chance, constant=layer.bias is not None, kept=kept)
+    (gram,), (moment,) = normal_equations(layer, passed, random, constant=layer.bias is not None)
     # (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
     present = layer.weight.detach().double().flatten(1)
     if layer.bias is not None:
@@ -143,15 +143,15 @@ def refit(
         layer.weight.add_(change.reshape(layer.weight.shape).to(layer.weight))
 
 
-def positions_of(name: str, context: Context) -> torch.Generator:
-    """Chance by which positions are drawn of what layer `name` is given."""
+def position_generator(name: str, context: Context) -> torch.Generator:
+    """Draws positions of what layer `name` is given, where there are more than `ROWS`."""
     return generator(context.seed, "rows", context.position, name)
 
 
 def normal_equations(
     layer: nn.Module,
     passed: Iterable[Passed],
-    chance: torch.Generator,
+    random: torch.Generator,
     *,
     constant: bool,
     kept: Tensor | None = None,
@@ -176,7 +176,7 @@ def normal_equations(
             seen += len(part)
             most = max(ROWS * len(part) // BATCH, 1)
             if rows.shape[1] > most:
-                chosen = torch.randperm(rows.shape[1], generator=chance)[:most].to(rows.device)
+                chosen = torch.randperm(rows.shape[1], generator=random)[:most].to(rows.device)
                 rows, outputs = rows[:, chosen], outputs[:, chosen]
                 counts = counts if counts is None else counts[chosen.cpu()]
             # XᵀX squares the condition number, and float32 has seven digits to lose.
@@ -229,11 +229,11 @@ def _grouped(activations: Tensor, groups: int) -> Tensor:
 
 
 class _Passed(Exception):
-    """The layer has computed: the rest of the pass is of no interest."""
+    """Ends a pass behind the layer that was asked for."""
 
 
 def passing(model: nn.Module, name: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """What layer `name` is given, and what it makes of it, in eval mode."""
+    """Input and output of layer `name`, in eval mode; the pass ends there."""
     seen: list[tuple[Tensor, Tensor]] = []
 
     def keep(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -1,9 +1,9 @@
-"""How much the network's answer hangs on each output of a layer: Fisher information, without a label.
+"""Fisher information of layers' outputs, without labels: how much the network's prediction depends on each of them.
 
-An error of a layer's output matters where the answer follows it: hardly for an image whose class is certain, hardly
-where nothing is. The square of an output's derivative, of the log-likelihood of labels drawn from the network's own
-probabilities, is the diagonal of the Fisher information (as BRECQ, Li et al. 2021, equation 10, weighs errors of
-blocks).
+An error of a layer's output matters only where the prediction depends on it: little for an image whose class is
+certain, little at positions that show nothing. The squared gradient of the log-likelihood by an output, for labels
+drawn from the network's own probabilities, is the diagonal of the Fisher information (BRECQ, Li et al. 2021, equation
+10, weighs errors of blocks by it).
 """
 
 from collections.abc import Callable, Mapping
@@ -26,19 +26,19 @@ BATCH = 64
 DRAWN = 4
 """Labels drawn for each image."""
 FLOOR = 0.25
-"""Weight that every position has at least, over the mean: few draws may miss what a position is good for."""
+"""Least weight of a position, over the mean: few drawn labels may miss that a position matters."""
 CEILING = 50.0
-"""Weight that a position has at most, over the mean, so that no single image decides."""
+"""Largest weight of a position, over the mean, so that no single image decides."""
 
 
 @dataclass(frozen=True)
 class Information:
-    """Of a layer's outputs.
+    """Fisher information of the outputs of one layer.
 
     Attributes:
-        channels: (outputs,): summed over positions, mean over images; in squared nats by the output's unit.
+        channels: (outputs,): summed over positions, mean over images; squared nats per squared unit of the output.
         positions: (images, positions), float32 on the CPU: summed over channels, in the order of `images`; None where
-            outputs do not lie image by image, as of sequences whose steps come first.
+            the images are not the first dimension, as of sequences whose steps come first.
     """
 
     channels: Tensor
@@ -46,7 +46,7 @@ class Information:
 
     @property
     def weights(self) -> Tensor | None:
-        """What each position of each image counts, 1 on average: FLOOR for all, the rest by their information."""
+        """Weights (images, positions), 1 on average: FLOOR for all, the rest in proportion to their information."""
         if self.positions is None:
             return None
         mean = self.positions.mean()
@@ -66,7 +66,7 @@ def information(
     outputs: dict[str, Tensor] = {}
     channels: dict[str, Tensor] = {}
     positions: dict[str, list[Tensor]] = {}
-    chance = generator(context.seed, "information", context.position)
+    random = generator(context.seed, "information", context.position)
     order = shuffled(context, purpose)[:count]
     batch = context.at_once(model, BATCH, kept=True)
     batches = context.data.batches(context.data.train, batch, order=order, device=context.device)
@@ -79,26 +79,26 @@ def information(
         return hook
 
     model.eval()
-    apart = by_image(model, layers, next(images(context, 2, purpose)))
+    by_images = images_first(model, layers, next(images(context, 2, purpose)))
     with ExitStack() as hooks, differentiable(model):
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(keep(name)).remove)
         for number, (pixels, targets) in enumerate(batches):
-            context.progress(0.0, f"what the answer hangs on ({number * batch} of {len(order)} images)")
-            losses = _log_likelihoods(model, pixels, targets, context, chance)
-            wanted = [outputs[name] for name in layers]
-            found: dict[str, Tensor] = {}
-            for number, loss in enumerate(losses, 1):
-                slopes = torch.autograd.grad(
-                    loss, wanted, retain_graph=number < len(losses), materialize_grads=True
+            context.progress(0.0, f"Fisher information ({number * batch} of {len(order)} images)")
+            losses = _log_likelihoods(model, pixels, targets, context, random)
+            by = [outputs[name] for name in layers]
+            squared: dict[str, Tensor] = {}
+            for drawn, loss in enumerate(losses, 1):
+                gradients = torch.autograd.grad(
+                    loss, by, retain_graph=drawn < len(losses), materialize_grads=True
                 )
-                for name, slope in zip(layers, slopes, strict=True):
-                    squares = _rows(layers[name], slope).square() / len(losses)
-                    found[name] = found[name] + squares if name in found else squares
-            for name, squares in found.items():  # (images, positions, channels)
+                for name, gradient in zip(layers, gradients, strict=True):
+                    squares = _rows(layers[name], gradient).square() / len(losses)
+                    squared[name] = squared[name] + squares if name in squared else squares
+            for name, squares in squared.items():  # (images, positions, channels)
                 own = squares.double().sum((0, 1)) / len(order)
                 channels[name] = channels[name] + own if name in channels else own
-                if name in apart:
+                if name in by_images:
                     positions.setdefault(name, []).append(squares.sum(2).cpu())
     return {
         name: Information(channels[name], torch.cat(positions[name]) if name in positions else None)
@@ -106,8 +106,9 @@ def information(
     }
 
 
-def by_image(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) -> set[str]:
-    """Those of `layers` whose outputs lie image by image: twice as many rows for both of `pixels` (2, C, H, W)."""
+def images_first(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) -> set[str]:
+    """Those of `layers` whose outputs have the images as their first dimension: `pixels` (2, C, H, W) give twice the
+    rows of one image."""
     rows: dict[str, list[int]] = {name: [] for name in layers}
     with ExitStack() as hooks, torch.no_grad():
         for name, layer in layers.items():
@@ -118,19 +119,19 @@ def by_image(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) 
 
 
 def _rows(layer: nn.Module, output: Tensor) -> Tensor:
-    """(images, positions, channels) of what a convolution or a linear layer gives."""
+    """The output of a convolution or a linear layer as (images, positions, channels)."""
     if isinstance(layer, nn.Conv2d):
         return output.detach().flatten(2).mT
     return output.detach().reshape(len(output), -1, output.shape[-1])
 
 
 def _log_likelihoods(
-    model: nn.Module, pixels: Tensor, targets: Tensor, context: Context, chance: torch.Generator
+    model: nn.Module, pixels: Tensor, targets: Tensor, context: Context, random: torch.Generator
 ) -> list[Tensor]:
-    """Sums over the images, with their graph, that the information is taken of."""
+    """Negative log-likelihoods, summed over the images and differentiable: one for each drawn label."""
     if context.data.task == "detection":
         return [task_of(context.data).loss(model, pixels, targets, reduction="sum")]
     logits = main_output(model(pixels)).float()
     probabilities = logits.detach().softmax(1).cpu()
-    drawn = torch.multinomial(probabilities, DRAWN, replacement=True, generator=chance).to(logits.device)
+    drawn = torch.multinomial(probabilities, DRAWN, replacement=True, generator=random).to(logits.device)
     return [functional.cross_entropy(logits, labels, reduction="sum") for labels in drawn.T]

@@ -25,10 +25,10 @@ _here = threading.local()
 
 
 class Passes(Protocol):
-    """Calibration images on their way through a network, and through the same as it was."""
+    """Forward passes of calibration images through a network and through its original."""
 
     def at(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batch by batch what layer `name` is given, and what it gave before; layers in the order of the pass."""
+        """Batch by batch: the input of layer `name` now, and its output in the original."""
 
     def __enter__(self) -> Self: ...
 
@@ -38,7 +38,7 @@ class Passes(Protocol):
 def passes(
     model: nn.Module, original: nn.Module, names: Sequence[str], context: Context, count: int
 ) -> Passes:
-    """Passes of `count` training images that will be asked for the layers `names`, each called once, in this order."""
+    """Passes of `count` training images, to be asked for the layers `names` in this order; a pass calls each once."""
     each = bytes_each(model, (context.data.channels, *context.data.size))
     if 2 * count * each <= ROOM:
         return Lockstep(model, original, names, context, count)
@@ -46,7 +46,7 @@ def passes(
 
 
 class Anew:
-    """A pass up to each layer that is asked for, in any order."""
+    """A new pass for each layer that is asked for, up to that layer; in any order."""
 
     def __init__(self, model: nn.Module, original: nn.Module, context: Context, count: int) -> None:
         self._model, self._original, self._context, self._count = model, original, context, count
@@ -69,7 +69,7 @@ class Anew:
 
 
 class Lockstep:
-    """A pass of each batch through each network that stands at every layer until it has been asked for the next."""
+    """One pass for each batch and network, which halts at every layer until the next one is asked for."""
 
     def __init__(
         self, model: nn.Module, original: nn.Module, names: Sequence[str], context: Context, count: int
@@ -113,18 +113,18 @@ class Lockstep:
 
 
 def _stand(network: nn.Module, tensor: Tensor) -> None:
-    """In the thread of a pass through `network`: stand still."""
+    """Halt the pass through `network` that runs in this thread, if there is one, at `tensor`."""
     current: _Pass | None = getattr(_here, "current", None)
     if current is not None and current.network is network:
         current.stand(tensor)
 
 
 class _Left(BaseException):
-    """The pass is of no interest any more."""
+    """Ends a pass that nobody needs any more."""
 
 
 class _Pass:
-    """A forward pass in a thread of its own, of which and its caller one alone runs at a time."""
+    """A forward pass in a thread of its own; either it or its caller runs, never both."""
 
     def __init__(self, network: nn.Module, pixels: Tensor, threads: ThreadPoolExecutor) -> None:
         self.network, self._pixels, self._threads = network, pixels, threads
@@ -134,7 +134,7 @@ class _Pass:
         self._left = False
 
     def go_on(self) -> Tensor:
-        """Run on to the next layer; what is there. What the network raises on the way is raised here."""
+        """Run on to the next layer and return its tensor. Raises what the network raises on the way."""
         if self._running is None:
             self._running = self._threads.submit(self._run)
             self._running.add_done_callback(lambda _: self._stands.release())
@@ -147,7 +147,7 @@ class _Pass:
         return self._seen
 
     def leave(self) -> None:
-        """End the pass where it stands."""
+        """End the pass where it halts."""
         self._left = True
         self._go.release()
 

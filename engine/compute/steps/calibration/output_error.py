@@ -3,7 +3,6 @@
 What rounds or removes weights of a layer and lets the others make up for it needs of the images this form alone.
 """
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context, Tell, to_device, untold, within
+from engine.compute.layers.copies import copied
 from engine.compute.layers.operands import computed_by_product
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
@@ -19,7 +19,7 @@ from engine.compute.steps.calibration.activations import (
     Passed,
     images,
     normal_equations,
-    positions_of,
+    position_generator,
     sums_its_weights,
 )
 from engine.compute.steps.calibration.information import information
@@ -82,12 +82,12 @@ class OutputErrors:
         `count`: training images. `damping`: a ridge, over the mean of a hessian's diagonal. `norms`: whether the
         running means of BatchNorm may change, so that the means of outputs before it are free as those of layers with
         a bias are. `original`: the network as it was, by default `model` as it is now; `kept`: by layer the output
-        channels of the original that it still has, if not all. `informed`: whether positions count by how much the
-        original's answer hangs on them (`Information`); a classifier's, for a detector's needs its boxes.
+        channels of the original that it still has, if not all. `informed`: whether positions are weighed by their
+        Fisher information (`Information`); of classifiers only, a detector's needs its boxes.
         """
         self._layers, self._context, self._damping, self._kept = layers, context, damping, kept or {}
         self._count = count
-        original = to_device(copy.deepcopy(model) if original is None else original, context.device).eval()
+        original = to_device(copied(model) if original is None else original, context.device).eval()
         pixels = next(images(context, 2, "refit"))
         self.order = with_form(model, layers, pixels, context)
         """Names of layers in the order of the pass, in which they are to be compressed."""
@@ -96,9 +96,9 @@ class OutputErrors:
         self._weights: dict[str, Tensor] = {}
         if informed and context.data.task == "classification":
             as_it_was = {name: original.get_submodule(name) for name in self.order}
-            told = information(original, as_it_was, context, count, "refit")
+            known = information(original, as_it_was, context, count, "refit")
             self._weights = {
-                name: weights for name, of in told.items() if (weights := of.weights) is not None
+                name: weights for name, of in known.items() if (weights := of.weights) is not None
             }
         self._passes = passes(model, original, self.order, context, count)
 
@@ -110,8 +110,8 @@ class OutputErrors:
         self._passes.__exit__(*of)
 
     def each(self, doing: str = "") -> Iterator[tuple[str, OutputError, Tell]]:
-        """Every layer in `order` with its form, for which those before it are to be done, and what is to be told how
-        far the work on it is."""
+        """Every layer in `order` with its form and a function to report progress to; ask for the next layer when the
+        weights of this one are changed."""
         for number, name in enumerate(self.order):
             tell = self._context.part(number, len(self.order), doing + name)
             yield name, self.of(name, within(tell, 0, 2)), within(tell, 1, 2)
@@ -122,7 +122,7 @@ class OutputErrors:
         return output_error(
             self._layers[name],
             self._told(self._passes.at(name), tell),
-            positions_of(name, self._context),
+            position_generator(name, self._context),
             damping=self._damping,
             free_mean=free,
             kept=self._kept.get(name),
@@ -170,20 +170,20 @@ def with_form(
 def output_error(
     layer: nn.Module,
     passed: Iterable[Passed],
-    chance: torch.Generator,
+    random: torch.Generator,
     *,
     damping: float,
     free_mean: bool,
     kept: Tensor | None = None,
     weights: Tensor | None = None,
 ) -> OutputError:
-    """The form of a layer that is given, and gave before, what is `passed`; `chance` draws positions.
+    """The form of a layer with the inputs and former outputs `passed`; `random` draws positions.
 
     `damping`: the ridge over the mean of the hessian's diagonal. `free_mean`: the mean of each output does not count,
     because a bias makes it what it was. `kept`: the channels of what it gave that it still has. `weights` (images,
     positions): what each position counts. `sums_its_weights` must hold of the layer.
     """
-    gram, moment = normal_equations(layer, passed, chance, constant=free_mean, kept=kept, weights=weights)
+    gram, moment = normal_equations(layer, passed, random, constant=free_mean, kept=kept, weights=weights)
     weight = weight_of(layer).detach().double()
     present = weight.reshape(len(gram), len(weight) // len(gram), -1)
     inputs, outputs = gram.new_zeros(present[:, 0].shape), gram.new_zeros(present[:, :, 0].shape)

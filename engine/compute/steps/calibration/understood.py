@@ -1,7 +1,7 @@
-"""Which layers compute what their class says, found out on real images: steps change these, and name the others.
+"""Which layers compute what their class says, tried on real images: steps change these and report the others.
 
 A subclass may pad its input, standardize its weight or scale its output in a forward of its own; a hook may change
-either end; a weight may belong to two layers. What such a layer computes, its attributes do not tell.
+input or output; two layers may share a weight. The attributes of such a layer do not tell what it computes.
 """
 
 from collections import defaultdict
@@ -31,16 +31,16 @@ TOLERANCE = 1e-4
 """Largest difference from what the class computes, over the largest output: rounding is far below it."""
 
 VALUES = ("weight", "bias", *STATISTICS)
-"""The attributes that are others where a layer stays, and what it multiplies with or adds changes."""
+"""The attributes that change where a layer stays and its values become others."""
 
 Reasons = dict[str, str]
 """Why a layer is left alone, by its name."""
 
 Instead = Callable[[str, nn.Module, Tensor], Tensor | None]
-"""What takes the place of a layer (name, module) makes of an input of it, where nothing is lost; None: it fails."""
+"""What a lossless replacement of a layer (name, module) would compute for an input; None where it fails."""
 
 Lost = Callable[[str], bool]
-"""Whether an attribute of a layer, by its name, is gone or another afterwards."""
+"""Whether the step removes or changes this attribute of a layer."""
 
 
 def changeable(
@@ -49,7 +49,7 @@ def changeable(
     context: Context,
     step: str,
 ) -> dict[str, nn.Module]:
-    """Of `layers` those of which `step` may change the weights' values; the others are named in a notice.
+    """Those of `layers` whose weights `step` may change; a notice names the others.
 
     Raises SecateurError when none is left.
     """
@@ -82,7 +82,7 @@ def reasons_against(
     instead: Instead | None = None,
     lost: Lost | None = None,
 ) -> Reasons:
-    """Why which of `layers` are not to be changed.
+    """The reasons against changing layers, by the layer; none for those that may be changed.
 
     By default values of their weights change, which must then be what inputs are multiplied with; given `instead`, a
     layer must compute what that does. Given `lost`, the network itself must not read what is.
@@ -111,7 +111,7 @@ def _is_for(model: nn.Module, context: Context) -> bool:
 
 
 def tied(model: nn.Module, layers: Mapping[str, nn.Module]) -> Reasons:
-    """Layers whose weight is another module's too: changed in one of them, they would part."""
+    """Layers that share their weight with another module: changing one would separate them."""
     owners: dict[int, list[str]] = defaultdict(list)
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
@@ -175,7 +175,7 @@ def different(
 
 
 class _StandIn(nn.Module):
-    """In the place of a layer: gives what it gives, and notes what else of it is read."""
+    """Takes the place of a layer, computes the same, and notes which of its attributes are read."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ class _StandIn(nn.Module):
 
 
 def read(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor, lost: Lost) -> Reasons:
-    """Layers of which the network reads what is `lost`, such as the weight for a product of its own."""
+    """Layers of which the network itself reads an attribute that is `lost`, such as the weight for its own product."""
     try:
         return _noted(model, layers, pixels, lost)
     except FAILURES:  # of the network's code, that asks a layer what it is: which one, each shows by itself
@@ -210,7 +210,7 @@ def _noted_alone(model: nn.Module, name: str, layer: nn.Module, pixels: Tensor, 
 
 
 def _noted(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor, lost: Lost) -> Reasons:
-    """What is read and `lost` of each of the layers in one pass, as a reason; the model is as it was afterwards."""
+    """For each layer of which one pass reads attributes that are `lost`, the reason; the model is unchanged."""
     stand_ins = {name: _StandIn(layer) for name, layer in layers.items()}
     with torch.no_grad(), evaluating(model), ExitStack() as back:
         for name, stand_in in stand_ins.items():

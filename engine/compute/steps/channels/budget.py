@@ -21,7 +21,7 @@ from engine.compute.steps.channels.cost import Cost, Predictor
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.latency_cost import LatencyCost
 from engine.compute.steps.rates import findings
-from engine.errors import SecateurError
+from engine.errors import OutOfReach
 from engine.params.channels import PruneChannels
 from engine.results.tolerance import Curve, added_curves, cost_at, loss_curves
 
@@ -76,7 +76,7 @@ class Budget:
         return all(target.reached(left, progress) for target in self.targets)
 
     def check(self, candidates: list[Candidate]) -> None:
-        """Raises SecateurError when removing all that may go does not reach the targets."""
+        """Raises OutOfReach when removing all that may go does not reach the targets."""
         least = {c.name: c.reachable for c in candidates}
         for target in self.targets:
             if not target.reached(least, 1.0):
@@ -90,9 +90,12 @@ class Budget:
             raise _out_of_reach("ratio", self.ratio, most)
 
 
-def _out_of_reach(name: str, wanted: float, most: float) -> SecateurError:
-    return SecateurError(
-        f"{name} {wanted:g} can't be reached: {int(most * 100) / 100:g} is the most",
+def _out_of_reach(name: str, wanted: float, most: float) -> OutOfReach:
+    most = int(most * 100) / 100
+    return OutOfReach(
+        (name,),
+        most,
+        f"{name} {wanted:g} can't be reached: {most:g} is the most",
         "Every layer that can be pruned would be at its floor, in whole steps of round_to.",
         f"Ask for less ({name}), or allow more: a lower floor, a smaller round_to, a shorter skip.",
     )

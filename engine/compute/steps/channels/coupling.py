@@ -53,6 +53,12 @@ class CouplingGraph:
         """None of these may be removed."""
         self.tie(numbers, torch.tensor(FIXED))
 
+    def fix_tensor(self, tensor: str, shape: torch.Size) -> None:
+        """Nothing of the tensor may be removed, along whichever dimension."""
+        self.fix(self.elements(tensor, shape))
+        for dim, size in enumerate(shape):
+            self.fix(self.dim(tensor, dim, size))
+
     def classes(self) -> Tensor:
         """For every number the smallest number that it is tied to, directly or through others (numbers,)."""
         parent = torch.arange(self._next)

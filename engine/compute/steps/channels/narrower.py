@@ -1,6 +1,5 @@
 """A network with any numbers of its channels, as plain values: what it costs, and what it takes in a runtime."""
 
-import copy
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from engine.compute.layers.copies import copied
 from engine.compute.context import Context, to_device
 from engine.compute.latency.layers import LayerConfig, all_configs, chained
 from engine.compute.latency.network_times import NetworkTimes, measure
@@ -31,7 +31,7 @@ def shrinkable(model: nn.Module, skip: tuple[str, ...]) -> tuple[nn.Module, list
 
     Raises SecateurError where none can be taken.
     """
-    prepared = unshare_(copy.deepcopy(model))
+    prepared = unshare_(copied(model))
     prepare_for_channels(prepared)
     return prepared, channel_graph(prepared, skip).groups
 
@@ -54,7 +54,7 @@ def measured_times(
 
 def _narrower(model: nn.Module, groups: list[Group], share: float) -> nn.Module:
     """The network with about this share of each group's channels; which ones, makes no difference in time."""
-    narrow = copy.deepcopy(model)
+    narrow = copied(model)
     with edits.resized(narrow):
         gone = {one.name: torch.arange(max(round(share * one.units), 1), one.units) for one in groups}
         shrink(narrow, groups, {name: units for name, units in gone.items() if len(units)})

@@ -20,7 +20,7 @@ from engine.compute.steps.calibration.activations import (
     images,
     largest_batch,
     normal_equations,
-    positions_of,
+    position_generator,
 )
 from engine.compute.steps.calibration.information import information
 from engine.compute.steps.calibration.output_error import with_form
@@ -138,11 +138,11 @@ def _inverses(
     """The inverse of each layer's second moments per position, about the mean: a bias or BatchNorm behind it, which
     nearly every layer has, keeps the means of outputs. `done`: the share of the step that is."""
     sums: dict[str, Tensor] = {}
-    chances = {name: positions_of(name, context) for name in layers}
+    generators = {name: position_generator(name, context) for name in layers}
 
     def add(name: str, layer: nn.Module, given: Tensor, output: Tensor) -> None:
         context.progress(done, f"what enters {name}")
-        gram, _ = normal_equations(layer, [(given, output)], chances[name], constant=True, kept=NONE)
+        gram, _ = normal_equations(layer, [(given, output)], generators[name], constant=True, kept=NONE)
         sums[name] = sums[name] + gram[0] if name in sums else gram[0]
 
     batch = largest_batch(model, context)  # asks with passes of its own, which are not to be counted

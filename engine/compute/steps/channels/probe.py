@@ -1,4 +1,4 @@
-"""Proves groups by removing half of each: the smaller network must compute what the whole one does without them."""
+"""Proves groups by removing parts of each: the smaller network must compute what the whole one does without them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from torch.overrides import TorchFunctionMode
 
 from engine.compute.layers.passes import tensors_in
 from engine.compute.models.tensors import STATISTICS
-from engine.compute.steps.channels.groups import Group, positions_gone
+from engine.compute.steps.channels.groups import Gone, Group, positions_gone
 from engine.compute.steps.channels.shrink import shrink
 
-TOLERANCE = 0.05
-"""Largest difference allowed, over the difference that removing the channels makes: rounding is far below it, a
-channel taken for another far above."""
-NOISE = 1e-4
+TOLERANCE = 1e-3
+"""Largest difference allowed, over the difference that removing the channels makes: rounding is a few 1e-6, a channel
+taken for another more, however little its group does beside those that are removed with it."""
+NOISE = 1e-5
 """The same, over the output: what rounding alone may make in a network that hardly depends on the channels."""
 EPSILON = 1e-12
 PRODUCTS = (
@@ -100,11 +100,19 @@ def _verify(
 
 
 def _wrong(model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor) -> str | None:
-    """Why half of every group can't be removed together; None if it can."""
-    if not groups:
-        return None
-    # Every second unit but never the last, so that one stays: neighbours, halves and offsets are all told apart.
-    gone = {group.name: torch.arange(0, group.units - 1, 2) for group in groups}
+    """Why parts of all groups can't be removed together; None if they can."""
+    # Spread over a group, they tell neighbours, halves and offsets apart; the last unit stays. Groups lose unlike
+    # shares, so that code which takes one's width for another's is found out.
+    spread = {group.name: torch.arange(0, group.units - 1, 2 + i % 2) for i, group in enumerate(groups)}
+    # A first quarter of what is left, which code may ask for, is not what is left of the first quarter.
+    first = {group.name: torch.arange(group.units // 2) for group in groups}
+    reasons = (_wrong_without(model, groups, gone, example, whole) for gone in (spread, first))
+    return next((reason for reason in reasons if reason), None) if groups else None
+
+
+def _wrong_without(
+    model: nn.Module, groups: list[Group], gone: Gone, example: Tensor, whole: Tensor
+) -> str | None:
     with _restored(model):
         _zero(model, groups, gone)
         masked = outputs(model, example)
@@ -133,7 +141,7 @@ def _largest(tensor: Tensor) -> float:
     return float(tensor.abs().max())
 
 
-def _zero(model: nn.Module, groups: list[Group], gone: dict[str, Tensor]) -> None:
+def _zero(model: nn.Module, groups: list[Group], gone: Gone) -> None:
     """Replace everything of the units by zeros, but statistics."""
     for (name, tensor, dim), positions in positions_gone(groups, gone).items():
         if tensor in STATISTICS:
@@ -213,6 +221,8 @@ class _plain_norms(TorchFunctionMode):
             return _scaled(args[0], 1, _given(args, kwargs, 3, "weight"), _given(args, kwargs, 4, "bias"))
         if func is functional.layer_norm:
             return _scaled(args[0], -1, _given(args, kwargs, 2, "weight"), _given(args, kwargs, 3, "bias"))
+        if func is functional.rms_norm:
+            return _scaled(args[0], -1, _given(args, kwargs, 2, "weight"), None)
         if func is functional.group_norm:
             return _scaled(args[0], 1, _given(args, kwargs, 2, "weight"), _given(args, kwargs, 3, "bias"))
         return func(*args, **kwargs)

@@ -1,10 +1,10 @@
 """Makes up for channels that went: the layers that took them are refitted by least squares on training images."""
 
-import copy
 
 import torch
 from torch import Tensor, nn
 
+from engine.compute.layers.copies import copied
 from engine.compute.context import Context, to_device
 from engine.compute.layers.select import weight_of
 from engine.compute.steps.calibration.activations import can_refit
@@ -21,7 +21,7 @@ class Reconstruction:
     """A network as it was before channels went, and which of them are left."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._original = copy.deepcopy(model)
+        self._original = copied(model)
         self._left: dict[tuple[str, int], Tensor] = {}
         """Positions in the original's weight, by layer and dimension."""
 
@@ -43,7 +43,7 @@ class Reconstruction:
         """Refit the layers of `model` that lost inputs, from the first to the last, in place.
 
         Their outputs come nearest to what they were (He et al. 2017, "Channel Pruning for Accelerating Very Deep
-        Neural Networks"), positions weighed by how much the original's answer hangs on them. Attention's own
+        Neural Networks"), positions weighed by how much the original's prediction depends on them. Attention's own
         projections are left: what they are multiplied with has changed too. Whether all that lost inputs are refitted.
         """
         to_device(model, context.device).eval()

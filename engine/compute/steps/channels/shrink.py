@@ -58,7 +58,7 @@ def _refit(module: nn.Module, depthwise: bool) -> None:
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, _BatchNorm | _InstanceNorm):
         module.num_features = len(module.running_mean if module.running_mean is not None else module.weight)
-    elif isinstance(module, nn.LayerNorm):
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm):
         module.normalized_shape = tuple(module.weight.shape)
     elif isinstance(module, nn.GroupNorm):
         module.num_channels = len(module.weight)

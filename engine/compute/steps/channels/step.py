@@ -1,6 +1,5 @@
 """`prune.channels`: whole channels removed, with everything coupled to them."""
 
-import copy
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Literal, assert_never
 import torch
 from torch import nn
 
+from engine.compute.layers.copies import copied
 from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
 from engine.compute.layers.masks import fold_below_masks_
@@ -41,7 +41,7 @@ from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.solved import proposals, solved
 from engine.compute.steps.pruning.rounds import recover
 from engine.compute.training.schedules import sparsities
-from engine.errors import SecateurError
+from engine.errors import OutOfReach
 from engine.params.channels import LatencyTarget, PruneChannels, ScaleLearning
 from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
@@ -56,14 +56,13 @@ long as one of 16, and leaves the layout of blocks that runtimes choose for mult
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
     """Remove channels until the targets are reached; make up for them by what is left.
 
-    Groups that can't be pruned rightly are left whole, with a notice. Raises SecateurError when a target can't be
-    reached, with the most that can.
+    Groups that can't be pruned rightly are left whole, with a notice. Raises OutOfReach when a target can't be
+    reached.
     """
     pruning, groups = prepared(model, params, context)
     pruning.check()
     learn(model, groups, params.learning, context, pruning.first_choice)
-    with edits.resized(model):
-        left = pruning.run()
+    left = pruning.run()
     tell_targets(pruning.budget, params, pruning.competing(groups), left, context)
     tell_whole(model, groups, params, context)
     context.observations["channels"] = [
@@ -81,7 +80,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", list[Group]]:
     """Make `model` ready for channels to be taken out of it, in place: its pruning, and the groups of its channels."""
     # What is made ready may have other parameters and another latency than what was given and is asked about.
-    given = copy.deepcopy(model)
+    given = copied(model)
     _make_plain(model, context)
     to_device(model, context.device)
     prepare_for_channels(model)
@@ -200,7 +199,8 @@ class Pruning:
             gone = self._gone(groups, number, progress)
             if repair is not None:
                 repair.note(groups, gone)
-            groups = shrink(self._model, groups, gone)
+            with edits.resized(self._model):
+                groups = shrink(self._model, groups, gone)
             to_device(self._model, self._context.device)
             last = number == len(progress_after) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
@@ -292,7 +292,7 @@ class Pruning:
         """How many removals, or how far along `path`, come nearest to the target."""
 
         def pruned(removals: int) -> nn.Module:
-            model = copy.deepcopy(self._model)
+            model = copied(self._model)
             with edits.resized(model):
                 shrink(model, groups, path.gone(removals))
             return to_device(model, self._context.device).eval()
@@ -301,11 +301,12 @@ class Pruning:
 
     def _tell(self, target: LatencyTarget, reached: latency_target.Found) -> None:
         """Keep what was asked and measured with the result, and say where they differ."""
-        to_device = {"runtime": target.runtime, "batch": target.batch, "threads": torch.get_num_threads()}
         self._context.observations[MEASURE] = {
             "asked": target.speedup,
             "measured": reached.speedup,
-            **to_device,
+            "runtime": target.runtime,
+            "batch": target.batch,
+            "threads": torch.get_num_threads(),
         }
         if not within(reached.speedup, target.speedup):
             self._context.notice(
@@ -314,11 +315,13 @@ class Pruning:
                 f"steps of round_to allow was measured as {reached.speedup:.2f}×",
             )
 
-    def _out_of_reach(self, target: LatencyTarget, most: float) -> SecateurError:
+    def _out_of_reach(self, target: LatencyTarget, most: float) -> OutOfReach:
         limits = [f"floor {self._params.floor:g}", f"round_to {self._params.round_to}"]
         limits += [f"skip {listed(list(self._params.skip))}"] if self._params.skip else []
         reached = math.floor(most * 100) / 100
-        return SecateurError(
+        return OutOfReach(
+            ("latency", "speedup"),
+            reached,
             f"{target.speedup:g}× in {target.runtime} at batch {target.batch} can't be met: at most {reached:g}× "
             f"with {', '.join(limits)}",
             "That is the fastest pruning that was measured, against the model before this step.",
@@ -327,7 +330,7 @@ class Pruning:
 
     def _loss(self, groups: list[Group], gone: Gone) -> float:
         """The validation loss without these units, refitted and calibrated as the step does it."""
-        model = copy.deepcopy(self._model)
+        model = copied(self._model)
         repair = Reconstruction(model) if self._params.repair else None
         if repair is not None:
             repair.note(groups, gone)

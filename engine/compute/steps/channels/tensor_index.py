@@ -17,6 +17,10 @@ class Place:
     stride: tuple[int, ...]
     start: int
 
+    def is_whole(self, operand: Tensor) -> bool:
+        """Whether an operand is all of the tensor as it is: no part, no repetition, nothing turned."""
+        return (operand.shape, operand.stride()) == (self.shape, self.stride)
+
     def axes(self, operand: Tensor) -> list[tuple[int, slice]] | None:
         """For both dimensions of an operand the dimension of the weight and the part of it; None if unclear."""
         if len(self.shape) != 2 or operand.ndim != 2 or self.stride != (self.shape[1], 1):

@@ -45,6 +45,7 @@ MOVES = frozenset(
         "index",
         "repeat",
         "flip",
+        "roll",
     ]
 )
 """Operations that only move elements: done to the labels as they are."""
@@ -167,8 +168,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         images, weight, bias, transposed, groups = args[0], args[1], args[2], args[6], args[8]
         entering = self._vector(images, 1)
         place = self._memory.find(weight)
-        if place is None or (transposed and groups > 1):
+        if place is None or not place.is_whole(weight) or (transposed and groups > 1):
             self.links.fix(entering)
+            self._fix_all([bias])
+            if place is not None:
+                self.links.fix_tensor(place.name, place.shape)
             self._put(output, None)
             return
         # Weights are (O, I / groups, h, w); those of a transposed convolution (I, O, h, w).

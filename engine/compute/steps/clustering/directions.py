@@ -51,13 +51,13 @@ def directions(
 
 def _spread(vectors: Tensor, count: int, signed: bool, seed: int, start: int) -> Tensor:
     """Starts in the manner of k-means++ (Arthur & Vassilvitskii 2007): each likely far from those before it."""
-    chance = generator(seed, "directions", start)
+    random = generator(seed, "directions", start)
     energy = vectors.square().sum(1)
     left = energy
     chosen: list[Tensor] = []
     for _ in range(count):
         likely = left if float(left.sum()) > 0 else torch.ones_like(left)
-        at = int(torch.multinomial(likely, 1, generator=chance))
+        at = int(torch.multinomial(likely, 1, generator=random))
         chosen.append(vectors[at] / vectors[at].norm().clamp_min(1e-300))
         projected = vectors @ chosen[-1]
         projected = projected.abs() if signed else projected.clamp_min(0)

@@ -1,6 +1,5 @@
 """`cluster.filters`: filters of a convolution that are alike become one."""
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never, cast
@@ -10,13 +9,14 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
+from engine.compute.layers.copies import copied
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import prunable_layers
 from engine.compute.layers.shared import SharedConv2d, share, shared_layers, whole
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.numerics.seeds import derive
-from engine.compute.steps.calibration.activations import can_refit, energies, positions_of, refit
+from engine.compute.steps.calibration.activations import can_refit, energies, position_generator, refit
 from engine.compute.steps.calibration.lockstep import Anew
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import VALUES, computed_by_class, reasons_against, tell
@@ -98,16 +98,15 @@ def _merge(
     _refuse_overlaid(model, params, (name for chain in pairs for name in (chain.producer, chain.consumer)))
     candidates = {chain.producer: _candidate(model, chain) for chain in pairs}
     wanted = counts(candidates, params.ratio, params.scope)
-    original = copy.deepcopy(model) if method.repair else model
+    original = copied(model) if method.repair else model
     rows = []
-    with edits.resized(model):
-        for number, chain in enumerate(pairs):
-            context.part(number, len(pairs), chain.producer)
-            rows.append(_merge_one(model, chain, wanted[chain.producer], params, context))
-            consumer = model.get_submodule(chain.consumer)
-            if method.repair and can_refit(consumer):
-                passed = Anew(model, original, context, params.images).at(chain.consumer)
-                refit(consumer, passed, positions_of(chain.consumer, context), ridge=method.ridge)
+    for number, chain in enumerate(pairs):
+        context.part(number, len(pairs), chain.producer)
+        rows.append(_merge_one(model, chain, wanted[chain.producer], params, context))
+        consumer = model.get_submodule(chain.consumer)
+        if method.repair and can_refit(consumer):
+            passed = Anew(model, original, context, params.images).at(chain.consumer)
+            refit(consumer, passed, position_generator(chain.consumer, context), ridge=method.ridge)
     return rows
 
 
@@ -136,7 +135,8 @@ def _merge_one(
         seed=derive(context.seed, "cluster", context.position, chain.producer),
     )
     represented = centroids(folded.vectors, clusters, folded.gains, importance)
-    merge(model, chain, clusters, folded, represented)
+    with edits.resized(model):
+        merge(model, chain, clusters, folded, represented)
     return _Layer(chain.producer, len(folded.filters), clusters.count, represented.distortion, "merged")
 
 

@@ -1,7 +1,6 @@
 """`prune.blocks`: whole blocks dropped, a constant in the place of each."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import Reasons, tell
 from engine.compute.steps.pruning.stand_ins import stand_ins
 from engine.compute.tasks.output import main_output
-from engine.errors import SecateurError
+from engine.errors import OutOfReach, SecateurError
 from engine.params.blocks import PruneBlocks
 from engine.text.phrases import counted, listed
 
@@ -42,7 +41,7 @@ def prune_blocks(model: nn.Module, params: PruneBlocks, context: Context) -> nn.
         )
     to_device(model, context.device).eval()
     batches = list(images(context, IMAGES, "blocks", largest_batch(model, context)))
-    wanted = _log_probabilities(model, batches)
+    reference = _log_probabilities(model, batches)
     arch = architecture(model)
     shape = (arch.channels, *arch.size)
     before = left = count(model, shape).macs
@@ -54,12 +53,10 @@ def prune_blocks(model: nn.Module, params: PruneBlocks, context: Context) -> nn.
         blocks = {name: block for name, block in blocks.items() if saved[name] and name not in needed}
         losses = {}
         for name, block in blocks.items():
-            context.progress(
-                _done(params, before / left, len(dropped)), f"without {name} ({len(dropped)} dropped)"
-            )
+            done = _done(params, before / left, len(dropped))
+            context.progress(done, f"without {name} ({len(dropped)} dropped)")
             try:
-                with _without(model, name, block):
-                    losses[name] = _divergence(wanted, _log_probabilities(model, batches))
+                losses[name] = _loss_without(model, name, block, batches, reference)
             except FAILURES as error:  # of the network's code, that asks the block what it is
                 if lacks_memory(error):
                     raise
@@ -92,11 +89,14 @@ def _done(params: PruneBlocks, speedup: float, dropped: int) -> float:
     return (1 - 1 / speedup) / (1 - 1 / params.speedup)
 
 
-def _out_of_reach(params: PruneBlocks, speedup: float, dropped: int) -> SecateurError:
-    asked = f"count {params.count}" if params.speedup is None else f"speedup {params.speedup:g}"
-    most = counted(dropped, "block") if params.speedup is None else f"{int(speedup * 100) / 100:g}"
-    return SecateurError(
-        f"{asked} can't be reached by dropping blocks: {most} is the most",
+def _out_of_reach(params: PruneBlocks, speedup: float, dropped: int) -> OutOfReach:
+    field, asked = ("count", params.count) if params.speedup is None else ("speedup", params.speedup)
+    most = dropped if params.speedup is None else int(speedup * 100) / 100
+    return OutOfReach(
+        (field,),
+        most,
+        f"{field} {asked:g} can't be reached by dropping blocks: "
+        f"{counted(dropped, 'block') if params.speedup is None else f'{most:g}'} is the most",
         "No further module of several layers gives a tensor of the shape of its input.",
         "Ask for less, shorten keep, or go on with prune.channels.",
     )
@@ -155,19 +155,21 @@ def _log_probabilities(model: nn.Module, batches: list[Tensor]) -> Tensor:
         return torch.cat([main_output(model(pixels)).double().log_softmax(1) for pixels in batches])
 
 
-def _divergence(wanted: Tensor, given: Tensor) -> float:
-    """Kullback-Leibler divergence of `given` from `wanted`, mean over images, in nats."""
-    return float((wanted.exp() * (wanted - given)).sum(1).mean())
+def _divergence(reference: Tensor, given: Tensor) -> float:
+    """KL(reference ‖ given) of log-probabilities (images, classes), mean over images, in nats."""
+    return float((reference.exp() * (reference - given)).sum(1).mean())
 
 
-@contextmanager
-def _without(model: nn.Module, name: str, stand_in: Dropped) -> Iterator[None]:
-    before = model.get_submodule(name)
+def _loss_without(
+    model: nn.Module, name: str, stand_in: Dropped, batches: list[Tensor], reference: Tensor
+) -> float:
+    """How far the answers are from `reference` with `stand_in` in the place of the block; the model is as before."""
+    block = model.get_submodule(name)
     replace(model, name, stand_in)
     try:
-        yield
+        return _divergence(reference, _log_probabilities(model, batches))
     finally:
-        replace(model, name, before)
+        replace(model, name, block)
 
 
 def drop(model: nn.Module, name: str, stand_in: Dropped) -> None:

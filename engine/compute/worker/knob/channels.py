@@ -1,15 +1,15 @@
 """Fewer channels: `prune.channels` to so many times fewer multiply-accumulates, nothing refitted."""
 
-import copy
 import math
 from dataclasses import replace
 
 import torch
 
 from engine.compute.context import to_device
+from engine.compute.layers.copies import copied
 from engine.compute.layers.masks import fold_
 from engine.compute.measures.counts import count
-from engine.compute.measures.estimate import Stored, packed_bytes, plain_bytes
+from engine.compute.measures.estimate import Stored, plain_bytes
 from engine.compute.steps.channels.choose import units_gone
 from engine.compute.steps.channels.cost import Predictor
 from engine.compute.steps.channels.shrink import shrink
@@ -42,7 +42,7 @@ class Channels:
 
     def __init__(self, held: Held) -> None:
         self._held = held
-        self._model = copy.deepcopy(held.model)
+        self._model = copied(held.model)
         pruning, self._groups = prepared(self._model, self._params(2.0), held.context)
         if not self._groups:
             raise SecateurError(
@@ -76,7 +76,7 @@ class Channels:
         budget = replace(self._budget, targets=(replace(target, times=value),))
         gone = units_gone(budget.taken(choice.candidates, choice.order))
         left = {g.name: g.units - len(gone.get(g.name, ())) for g in self._groups}
-        model = copy.deepcopy(self._model)
+        model = copied(self._model)
         shrink(model, self._groups, gone)
         model = to_device(fold_(model), held.context.device).eval()
         tensors = file_of(model)
@@ -89,7 +89,7 @@ class Channels:
             as_step(params),
             Costs(
                 plain_bytes({name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}),
-                packed_bytes(
+                held.packed_bytes(
                     Stored(tensor.numel(), int(torch.count_nonzero(tensor)), self._bits(name))
                     for name, tensor in tensors.items()
                 ),

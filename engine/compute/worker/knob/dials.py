@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from engine.compute.measures.estimate import Stored, packed_bytes
+from engine.compute.measures.estimate import Stored
 from engine.compute.worker.knob.held import Held
 from engine.params.base import StepParams
 from engine.studies.knob import Costs, Technique
@@ -72,7 +72,7 @@ def rewritten(held: Held, value: float, weights: Mapping[str, Tensor], kept: Map
         steps={},
         costs=replace(
             base,
-            size_packed=packed_bytes((held.stored | tensors).values()),
+            size_packed=held.packed_bytes((held.stored | tensors).values()),
             nonzero_parameters=base.nonzero_parameters
             - sum(held.stored[name].nonzero - one.nonzero for name, one in tensors.items()),
             effective_macs=base.effective_macs - _effective_less(held, kept),

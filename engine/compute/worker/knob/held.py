@@ -1,7 +1,7 @@
 """The stored model that a knob turns, the images it is scored on, and what is known of it as it is."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +50,8 @@ class Held:
     and put back. `right` says of each validation image whether the model as it is knows it. `context` is that of a step
     that would follow the trial's, whose `kinds` are known. `stored` has the tensors of `plain` as a packed file would,
     `latency` the row that the study measured first; empty where it measured none. `times` are those of single layers in
-    the same place, where a step measured them.
+    the same place, where a step measured them. `size_packed` are the bytes of its packed file; None where they are not
+    known.
     """
 
     model: nn.Module
@@ -62,6 +63,7 @@ class Held:
     latency: dict[str, Any]
     kinds: frozenset[str]
     times: NetworkTimes | None = None
+    size_packed: int | None = None
     _changed: set[str] = field(default_factory=set)
 
     @property
@@ -109,6 +111,18 @@ class Held:
         except KeyError:  # the step timed another network's layers
             return None
 
+    def packed_bytes(self, parts: Iterable[estimate.Stored]) -> int:
+        """About the bytes of a packed file with these tensors: the estimate, corrected by how far it is off for the
+        model as it is, whose file is known."""
+        estimated = estimate.packed_bytes(parts)
+        return (
+            estimated if self.size_packed is None else round(estimated * self.size_packed / self._estimated)
+        )
+
+    @cached_property
+    def _estimated(self) -> int:
+        return estimate.packed_bytes(self.stored.values())
+
     @cached_property
     def baseline(self) -> Baseline:
         """What it is before the knob is turned."""
@@ -118,7 +132,7 @@ class Held:
             len(self.right),
             Costs(
                 estimate.plain_bytes(self.tensors),
-                estimate.packed_bytes(self.stored.values()),
+                self.packed_bytes(self.stored.values()),
                 self.counts.parameters,
                 self.counts.nonzero,
                 self.counts.macs,
@@ -179,6 +193,7 @@ def hold(run: RunDir, index: int) -> Held:
         _measured(trial),
         frozenset(step.kind for step in trial.steps),
         _times(state, trial),
+        trial.results.get("size", {}).get("packed"),
     )
 
 
@@ -189,6 +204,7 @@ def held(
     row: dict[str, Any],
     kinds: frozenset[str],
     times: NetworkTimes | None = None,
+    size_packed: int | None = None,
 ) -> Held:
     """`model` ready to be turned; see `Held` for the rest."""
     to_device(model, context.device).eval()
@@ -197,7 +213,7 @@ def held(
     counts = count(model, (context.data.channels, *context.data.size))
     own = grids(model)
     stored = {name: estimate.stored(tensor, own.get(name)) for name, tensor in file_of(plain).items()}
-    return Held(model, plain, context, right, counts, stored, row, kinds, times)
+    return Held(model, plain, context, right, counts, stored, row, kinds, times, size_packed)
 
 
 def file_of(plain: nn.Module) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.layers import factors
-from engine.compute.measures.estimate import Stored, packed_bytes, plain_bytes, stored
+from engine.compute.measures.estimate import Stored, plain_bytes, stored
 from engine.compute.steps.calibration.understood import computed_by_class
 from engine.compute.steps.factorization.step import able_layers, ranks_of
 from engine.compute.worker.knob.dials import Setting, as_step
@@ -116,7 +116,7 @@ class Rank:
             as_step(self._params(value)) if ranks else {},
             Costs(
                 plain_bytes(tensors),
-                packed_bytes(kept.values()),
+                held.packed_bytes(kept.values()),
                 base.parameters - sum(whole[name] - own[name] for name in ranks),
                 base.nonzero_parameters
                 - sum(held.stored[f"{name}.weight"].nonzero - own[name] for name in ranks),

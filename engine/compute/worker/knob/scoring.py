@@ -81,8 +81,8 @@ class Scoring:
         the model, measured where that is not given."""
         self._context, self._right = context, right
         split = context.data.validation
-        chance = generator(context.seed, "knob")
-        self._order = torch.randperm(len(split), generator=chance)[:SAMPLE]
+        random = generator(context.seed, "knob")
+        self._order = torch.randperm(len(split), generator=random)[:SAMPLE]
         self._kept: dict[tuple[str, int], Tensor] = {}
         self._bytes = 0
         self._calibrates = bool(norms_of(model))

@@ -11,6 +11,7 @@ from torch import nn
 
 from engine.compute import usercode
 from engine.compute.export.formats import write_model
+from engine.compute.measures.sizes import once
 from engine.compute.models import checkpoint, tensors
 from engine.compute.models.sizes import of_model
 from engine.compute.numerics.aligned import write_tensors
@@ -107,6 +108,15 @@ def test_what_is_one_stays_one(kind: str, form: Format, tmp_path: Path) -> None:
     if form == "packed" or kind != "dictionaries":
         size = of_model(model)["packed" if form == "packed" else "plain"]
         assert (out / FILES[form]).stat().st_size == size
+
+
+def test_a_dictionary_of_a_module_of_two_names_is_stored_once() -> None:
+    (step,) = STEPS["dictionaries"]
+    own, shared = once(checkpoint.folded_state(apply(step, network(), context_for()).eval()))
+    parts = ("entries", "scales", "index")
+    assert {f"blocks.0.weight.{part}" for part in parts} <= own.keys()
+    assert {f"again.weight.{part}" for part in parts} <= shared.keys()
+    assert not any(name.startswith("again.") for name in own)
 
 
 def test_source_by_operators_keeps_them_too(tmp_path: Path) -> None:

@@ -49,10 +49,10 @@ def at(position: int) -> Context:
     return context
 
 
-def knob(model: nn.Module) -> tuple[Held, Scoring]:
+def knob(model: nn.Module, size_packed: int | None = None) -> tuple[Held, Scoring]:
     context = at(1)
     known = validate(model, context).predictions == context.data.validation.labels
-    of = held(model, context, known, {}, frozenset())
+    of = held(model, context, known, {}, frozenset(), size_packed=size_packed)
     return of, Scoring(of.plain, known, context, 1)
 
 
@@ -110,6 +110,17 @@ def test_the_size_of_rounded_weights_is_that_of_their_codes(
     setting = Weights(of).set(value)
     expected = as_its_steps(model(), setting.steps, scoring) if setting.steps else model()
     assert setting.costs.size_packed == pytest.approx(of_model(expected)["packed"], rel=SIZES)
+
+
+@pytest.mark.parametrize("make", [Weights, Channels, Rank])
+def test_of_the_trial_as_it_is_the_size_is_that_of_its_file(
+    trained: Callable[[], nn.Module], make: Callable[[Held], Dial]
+) -> None:
+    packed = of_model(trained())["packed"]
+    of, _ = knob(trained(), packed + 100)
+    dial = make(of)
+    assert of.baseline.costs.size_packed == packed + 100
+    assert dial.set(dial.technique.start).costs == of.baseline.costs
 
 
 def test_a_sparse_model_is_turned_from_where_it_is(trained: Callable[[], nn.Module]) -> None:

@@ -276,3 +276,64 @@ class Tied(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.two(self.one(self.stem(x).relu()).relu()).relu()
         return self.head(self.last(self.inner(x).relu()).relu().mean((2, 3)))
+
+
+class Shifted(nn.Module):
+    """Moves a quarter of its channels by a pixel (as TSM does), the quarter being that of the channels there are.
+
+    It keeps the shape of what it moved last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.inner = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 12, 1)
+        self.last = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        self.moved = tuple(x.shape)
+        quarter = x.shape[1] // 4
+        x = torch.cat([x[:, :quarter].roll(1, 2), x[:, quarter:]], 1)
+        return self.last(self.inner(x).relu().mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Weakly(nn.Module):
+    """What makes it another function with fewer channels does little beside all else that they do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.inner = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 12, 1)
+        self.last = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        x = x * (1 + 0.02 * x.mean(1, keepdim=True).tanh())
+        return self.last(self.inner(x).relu().mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Blurred(nn.Module):
+    """One kernel for all channels, repeated for as many as there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.inner = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 12, 1)
+        self.register_buffer("kernel", torch.ones(1, 1, 3, 3) / 9)
+        self.last = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        kernel = self.get_buffer("kernel").expand(x.shape[1], 1, 3, 3)
+        x = nn.functional.conv2d(x, kernel, padding=1, groups=x.shape[1])
+        return self.last(self.inner(x).relu().mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Rms(nn.Module):
+    """RMSNorm behind a layer that shrinks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 16, 4, 4), nn.RMSNorm(16)
+        self.last = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.norm(self.stem(x).flatten(2).mT).relu().mean(1))  # type: ignore[no-any-return]

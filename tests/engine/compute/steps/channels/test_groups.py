@@ -93,9 +93,21 @@ def test_what_can_not_shrink_is_left_out_with_the_reason() -> None:
     sliced = channel_graph(own(networks.Sliced))
     assert [g.name for g in sliced.groups] == ["inner"]
     assert sliced.left_out == {"stem": "inner does not run with fewer channels"}
-    mixed = channel_graph(own(networks.Mixed))
-    assert [g.name for g in mixed.groups] == ["inner"]
-    assert "something else" in mixed.left_out["stem"]
+    for maker in (networks.Mixed, networks.Weakly, networks.Shifted):
+        graph = channel_graph(own(maker))
+        assert [g.name for g in graph.groups] == ["inner"]
+        assert "something else" in graph.left_out["stem"]
+
+
+def test_a_kernel_repeated_for_all_channels_keeps_them() -> None:
+    assert [g.name for g in channel_graph(own(networks.Blurred)).groups] == ["inner"]
+
+
+def test_rms_norm_shrinks_with_what_it_normalizes() -> None:
+    model = own(networks.Rms)
+    groups = channel_graph(model).groups
+    shrink(model, groups, some(groups))
+    assert model(example(model)).shape == (1, 10)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "torchvision/mobilenet_v3_small", "torchvision/squeezenet1_1"])

@@ -185,7 +185,7 @@ def test_pruning_twice_goes_on_from_what_is_left() -> None:
     assert set(widths(model).values()) == {2, 4, 8}
 
 
-@pytest.mark.parametrize("maker", [networks.Grouped, networks.vit, networks.swin])
+@pytest.mark.parametrize("maker", [networks.Grouped, networks.Shifted, networks.vit, networks.swin])
 def test_a_pruned_model_loads_back_equal_and_exports(maker: Any, tmp_path: Path) -> None:
     model = own(maker)
     pruned(model, ratio=0.5)
