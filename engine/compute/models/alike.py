@@ -12,14 +12,8 @@ from engine.compute.layers.masks import folded
 from engine.compute.models.architecture import architecture, is_attached
 from engine.compute.models.attributes import described
 from engine.compute.numerics.aligned import to_array
+from engine.compute.onnx.widths import WIDTHS
 from engine.params.catalog import is_built_in
-
-WIDTHS = {
-    nn.Conv2d: {"in_channels", "out_channels", "groups"},
-    nn.BatchNorm2d: {"num_features"},
-    nn.Linear: {"in_features", "out_features"},
-}
-"""Attributes that say how many channels there are, which these layers compute nothing by but what their tensors say."""
 
 
 def folder_for(root: Path, model: nn.Module) -> Path | None:

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 from engine.compute.layers import masks
 from engine.compute.layers.copies import copied
 from engine.compute.layers.shared import expand_
-from engine.compute.models.alike import WIDTHS
 from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx import narrow, widths
 from engine.compute.onnx.onnxruntime import OnnxSession
@@ -126,12 +125,7 @@ def structure(model: nn.Module, shape: Shape, *, any_width: bool = False) -> str
     layers have, but for whether it is one, for which torch has ways of its own.
     """
     modules = [
-        (
-            name,
-            type(m).__module__,
-            type(m).__qualname__,
-            "" if any_width and type(m) in WIDTHS else m.extra_repr(),
-        )
+        (name, type(m).__module__, type(m).__qualname__, _settings(m, any_width))
         for name, m in model.named_modules()
     ]
     tensors = [
@@ -140,6 +134,13 @@ def structure(model: nn.Module, shape: Shape, *, any_width: bool = False) -> str
     ]
     versions = [TEMPLATE_FORMAT, torch.__version__, onnx.__version__]
     return hashlib.sha256(json.dumps([versions, shape, modules, tensors, any_width]).encode()).hexdigest()
+
+
+def _settings(module: nn.Module, any_width: bool) -> str:
+    if not any_width or type(module) not in widths.WIDTHS:
+        return module.extra_repr()
+    names = [name for name in module.__constants__ if name not in widths.WIDTHS[type(module)]]
+    return repr([(name, getattr(module, name)) for name in names])
 
 
 def _deployable(model: nn.Module, shape: Shape) -> nn.Module:

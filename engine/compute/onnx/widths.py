@@ -9,9 +9,16 @@ import math
 from collections.abc import Mapping, Sequence
 
 import onnx
+from torch import nn
 
 from engine.compute.onnx.graph import Graph, attribute
 
+WIDTHS = {
+    nn.Conv2d: {"in_channels", "out_channels", "groups"},
+    nn.BatchNorm2d: {"num_features"},
+    nn.Linear: {"in_features", "out_features"},
+}
+"""Attributes that say how many channels there are, which these layers compute nothing by but what their tensors say."""
 SAME = {
     "BatchNormalization",
     "Relu",
