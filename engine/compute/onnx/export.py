@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Iterator
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 import torch
@@ -139,8 +139,8 @@ def structure(model: nn.Module, shape: Shape, *, any_width: bool = False) -> str
 def _settings(module: nn.Module, any_width: bool) -> str:
     if not any_width or type(module) not in widths.WIDTHS:
         return module.extra_repr()
-    names = [name for name in module.__constants__ if name not in widths.WIDTHS[type(module)]]
-    return repr([(name, getattr(module, name)) for name in names])
+    names = set(cast(list[str], module.__constants__)) - widths.WIDTHS[type(module)]
+    return repr([(name, getattr(module, name)) for name in sorted(names)])
 
 
 def _deployable(model: nn.Module, shape: Shape) -> nn.Module:
