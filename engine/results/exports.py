@@ -21,7 +21,7 @@ from engine.studies.roots import begun_with
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 
-Format = Literal["safetensors", "onnx", "pt2", "openvino", "packed", "int8-onnx"]
+Format = Literal["safetensors", "onnx", "pt2", "openvino", "packed", "int8-onnx", "int8-packed"]
 FORMATS: dict[Format, str] = {
     "safetensors": "weights, and their source for torch, which can be trained on",
     "onnx": "a graph for ONNX Runtime and other programs",
@@ -29,10 +29,11 @@ FORMATS: dict[Format, str] = {
     "openvino": "OpenVINO's own files, float or INT8",
     "packed": "the file of size.packed, with a reader in NumPy and the source for torch",
     "int8-onnx": "the INT8 file of a quantized trial, for ONNX Runtime",
+    "int8-packed": "the same packed: the file of size.packed, with a reader in NumPy",
 }
 """What a model can be taken away as."""
 FLOAT: tuple[Format, ...] = ("safetensors", "onnx", "pt2", "openvino", "packed")
-INT8: tuple[Format, ...] = ("int8-onnx", "openvino")
+INT8: tuple[Format, ...] = ("int8-onnx", "int8-packed", "openvino")
 """Formats of a float model and of an INT8 one, the usual one first. An INT8 model is not exported as the float
 network that it was made from: none of its results are that network's."""
 
@@ -165,7 +166,7 @@ def _fitting(trial: TrialState, wanted: str | None) -> Format:
     """The format that is wanted. Raises UsageError where the trial's model has no such form."""
     allowed = formats(trial)
     form = next((one for one in allowed if wanted in (None, one)), None)
-    if form is None and wanted == "int8-onnx":
+    if form is None and wanted in INT8:
         made_by = " or ".join(kind for kind, cls in STEPS.items() if cls.file)
         raise UsageError(
             f"Trial {trial.index} has no INT8 file",

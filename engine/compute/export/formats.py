@@ -76,6 +76,9 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
         case "int8-onnx":
             (folder / int8.FILE).write_bytes(_quantized(model).file)
             files, tolerance = (int8.FILE,), EXACT
+        case "int8-packed":
+            _packed_int8(folder, _quantized(model), tell)
+            files, tolerance = (PACKED,), EXACT
         case "openvino":
             files = IR
             tolerance, lanes = _openvino(folder, model, shape, tell)
@@ -111,12 +114,22 @@ def _packed(
     source, tolerance = _source(masks.folded(model).eval(), shape, tell)
     tell("packing the weights")
     tensors, shared = once(checkpoint.folded_state(model))
-    data = packed.dump(tensors, grids(model))
+    _write_packed(folder, packed.dump(tensors, grids(model)), tensors)
+    names = [f"{name}.weight" for name in in_parts(model)]
+    return source, tolerance, packed_names(names, shared)
+
+
+def _packed_int8(folder: Path, model: QuantizedNetwork, tell: Tell) -> None:
+    """Write the INT8 file in parts, packed, and its reader."""
+    tell("packing the INT8 file")
+    tensors, _ = once(int8.parts(model.file))
+    _write_packed(folder, packed.dump(tensors), tensors)
+
+
+def _write_packed(folder: Path, data: bytes, tensors: dict[str, Tensor]) -> None:
     _check_unpacked(data, tensors)
     (folder / PACKED).write_bytes(data)
     shutil.copyfile(unpack.__file__, folder / READER)
-    names = [f"{name}.weight" for name in in_parts(model)]
-    return source, tolerance, packed_names(names, shared)
 
 
 def _check_unpacked(data: bytes, tensors: dict[str, Tensor]) -> None:

@@ -69,6 +69,14 @@ LOADERS: dict[Format, Loader] = {
     ),
     "onnx": Loader("an ONNX file beside this one", ("onnxruntime", "numpy"), *_ONNX),
     "int8-onnx": Loader("in INT8, an ONNX file beside this one", ("onnxruntime", "numpy"), *_ONNX),
+    "int8-packed": Loader(
+        "in INT8, an ONNX file packed beside this one",
+        ("onnxruntime", "numpy"),
+        f"import os\nimport zlib\n\n{_QUIET}\nimport numpy\nimport onnxruntime\n\nfrom unpack import unpack",
+        templates.LOAD_PACKED_INT8,
+        _THREADS,
+        _INFERENCE,
+    ),
     "pt2": Loader(
         "a program of torch.export beside this file",
         ("torch",),

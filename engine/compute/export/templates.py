@@ -125,6 +125,31 @@ def load(folder=None, threads=0, providers=("CPUExecutionProvider",), verify=Tru
     name = session.get_inputs()[0].name
     return lambda images: session.run(None, {name: images})[0]
 '''
+LOAD_PACKED_INT8 = '''
+def load(folder=None, threads=0, providers=("CPUExecutionProvider",), verify=True):
+    """A function from images, float32 (N, CHANNELS, HEIGHT, WIDTH), to outputs, run by ONNX Runtime.
+
+    `folder` holds the file, by default this one's own; `threads` 0 means as many as there are processors.
+    Raises ValueError when the file is not the one that this loader was written for.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(onnx_file(folder, verify), options, providers=list(providers))
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(None, {name: images})[0]
+
+
+def onnx_file(folder=None, verify=True):
+    """The INT8 ONNX file, byte for byte: its tensors, each at its place of what is around them."""
+    tensors = unpack((_place(folder, verify) / FILE).read_bytes())
+    around = zlib.decompress(tensors.pop("secateur/around")[1].tobytes())
+    places = tensors.pop("secateur/places")[1].tolist()
+    parts, before = [], 0
+    for place, (_, array) in zip(places, tensors.values()):
+        parts += [around[before:place], array.tobytes()]
+        before = place
+    return b"".join([*parts, around[before:]])
+'''
 LOAD_OPENVINO = '''
 def load(folder=None, threads=0, device="CPU", verify=True):
     """A function from images, float32 (N, CHANNELS, HEIGHT, WIDTH), to outputs, run by OpenVINO.

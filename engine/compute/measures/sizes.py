@@ -16,7 +16,7 @@ GZIP_LEVEL = 6
 def sizes(
     tensors: dict[str, Tensor], file: bytes | None = None, *, grids: Mapping[str, Grid] | None = None
 ) -> dict[str, int]:
-    """Bytes of `tensors` (a folded state_dict) as a file, in three formats.
+    """Bytes of `tensors` (a folded state_dict, or the parts of an INT8 file) as a file, in three formats.
 
     `plain`: a safetensors file, or `file` where the model is one (INT8); `gzip`: that file after ``gzip -6`` (no
     name, no time); `packed`: our own file, which stores zeros, shared values and values on one of `grids` in few

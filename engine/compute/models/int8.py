@@ -1,6 +1,7 @@
 """A network whose outputs are those of an INT8 file: what the file computes is what is scored."""
 
 import copy
+import zlib
 from typing import Any
 
 import onnx
@@ -15,6 +16,10 @@ from engine.errors import SecateurError
 
 FILE = "model.int8.onnx"
 """Of a checkpoint: the INT8 file, beside the float network it was made from."""
+AROUND, PLACES = "secateur/around", "secateur/places"
+"""Of an INT8 file in parts: names of what is no tensor of it."""
+LARGE = 64
+"""Bytes of a tensor from which it is a part of its own."""
 
 
 class QuantizedNetwork(nn.Module):
@@ -65,6 +70,27 @@ class QuantizedNetwork(nn.Module):
 def torch_part(model: nn.Module) -> nn.Module:
     """The network in torch: `model` itself, or what its INT8 file was made from."""
     return model.network if isinstance(model, QuantizedNetwork) else model
+
+
+def parts(file: bytes) -> dict[str, Tensor]:
+    """An INT8 file taken apart: its large tensors by name, then what is around them, compressed, and at which place of
+    that each of them belongs. The loader of a packed export puts it together again, byte for byte."""
+    graph = onnx.load_model_from_string(file).graph
+    found: dict[str, Tensor] = {}
+    around, places, end = b"", [], 0
+    for tensor in graph.initializer:
+        # Tensors are written in this order; where equal bytes come earlier, cutting those out does as well.
+        at = file.find(tensor.raw_data, end) if len(tensor.raw_data) >= LARGE else -1
+        if at >= 0:
+            around += file[end:at]
+            places.append(len(around))
+            end = at + len(tensor.raw_data)
+            found[tensor.name] = from_array(numpy_helper.to_array(tensor))
+    around = zlib.compress(around + file[end:], 9)
+    return found | {
+        AROUND: torch.tensor(list(around), dtype=torch.uint8),
+        PLACES: torch.tensor(places, dtype=torch.int64),
+    }
 
 
 def initializers(file: bytes) -> dict[str, Tensor]:

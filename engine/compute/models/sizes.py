@@ -5,12 +5,11 @@ from torch import nn
 from engine.compute.layers.grids import grids
 from engine.compute.measures.sizes import sizes
 from engine.compute.models import checkpoint
-from engine.compute.models.int8 import QuantizedNetwork
+from engine.compute.models.int8 import QuantizedNetwork, parts
 
 
 def of_model(model: nn.Module) -> dict[str, int]:
     """Its bytes in each format, see `engine.compute.measures.sizes.sizes`: of an INT8 file, that file's."""
-    state = checkpoint.folded_state(model, own=True)
-    return (
-        sizes(state, model.file) if isinstance(model, QuantizedNetwork) else sizes(state, grids=grids(model))
-    )
+    if isinstance(model, QuantizedNetwork):
+        return sizes(parts(model.file), model.file)
+    return sizes(checkpoint.folded_state(model, own=True), grids=grids(model))

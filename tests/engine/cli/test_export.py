@@ -170,6 +170,19 @@ def test_an_int8_trial_is_its_file_unless_asked_otherwise(int8: Lab) -> None:
     assert "equal, bit for bit" in (out / "card.md").read_text()
 
 
+def test_an_int8_trial_is_had_in_the_packed_size_that_is_told(int8: Lab) -> None:
+    out = int8.folder / "int8-packed"
+    card = int8.json("export", "int8-1", str(out), "--format", "int8-packed")
+    assert card["check"]["deviation"] == 0.0
+    size = int8.state("int8-1").trials[0].results["size"]
+    assert (out / "model.packed").stat().st_size == size["packed"] < size["plain"]
+    key = int8.state("int8-1").trials[0].steps[-1].key
+    stored = int8.study("int8-1").store().folder(key) / "model.int8.onnx"
+    program = "import sys, load; sys.stdout.buffer.write(load.onnx_file())"
+    given = subprocess.run([sys.executable, "-c", program], cwd=out, capture_output=True, check=True).stdout
+    assert given == stored.read_bytes()
+
+
 def test_an_int8_trial_for_openvino_says_how_far_it_is_off(int8: Lab) -> None:
     out = int8.folder / "int8-openvino"
     check = int8.json("export", "int8-1", str(out), "--format", "openvino")["check"]
@@ -185,7 +198,7 @@ def test_an_int8_trial_is_not_passed_off_as_its_float_network(form: str, int8: L
     done = int8.call("export", "int8-1", str(int8.folder / "float"), "--format", form)
     assert done.returncode == 2
     assert f"is an INT8 model, which {form} can't hold" in done.stderr
-    assert "int8-onnx or openvino" in done.stderr
+    assert "int8-onnx or int8-packed or openvino" in done.stderr
     assert not (int8.folder / "float").exists()
 
 
