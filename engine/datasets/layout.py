@@ -37,6 +37,23 @@ SPLIT_NAMES: dict[str, frozenset[str]] = {
 }
 """What split folders are called, in whatever case; also as a part of a name, such as `seg_train`."""
 
+IMAGES = frozenset(("image", "images", "img", "imgs", "jpegimages", "photos"))
+BESIDE_IMAGES = frozenset(
+    (
+        "annotation",
+        "annotations",
+        "gt",
+        "groundtruth",
+        "label",
+        "labels",
+        "mask",
+        "masks",
+        "segmentationclass",
+        "targets",
+    )
+)
+"""What folders are called that hold something of each image in a folder of `IMAGES`, such as a mask: no classes."""
+
 LEFT_BEHIND = frozenset(
     ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r")
 )
@@ -151,10 +168,16 @@ def _checked(root: Path, splits: dict[str, str], filled: dict[str, Level], level
 
 
 def _check_classes(root: Path, folders: tuple[str, ...]) -> None:
-    """Raises SecateurError for a single class, and for folders that all hold the same ones: those are the classes."""
+    """Raises SecateurError for a single class, for images with their masks, and for folders that all hold the same
+    ones: those are the classes."""
     if len(folders) == 1:
         raise _unclear(
             root, f"{folders[0]}/ is the only folder in it, and one class is nothing to tell apart."
+        )
+    named = {name.lower().replace("_", ""): f"{name}/" for name in folders}
+    if named.keys() & IMAGES and named.keys() & BESIDE_IMAGES and named.keys() <= IMAGES | BESIDE_IMAGES:
+        raise _unclear(
+            root, f"{', '.join(named.values())} sound like images and what belongs to each of them."
         )
     first = _look(root / folders[0])
     if len(first.folders) > 1 and all(_look(root / name) == Level(first.folders, False) for name in folders):

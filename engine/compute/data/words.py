@@ -1,5 +1,6 @@
 """What a look at a data set found, in words: the study's first line with its notes, and the whole report."""
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,10 +72,11 @@ def _about_classes(look: Look) -> Iterator[str]:
             yield f"{part.without_boxes:,} of {part.images:,} {SPLITS[name]} images have no box"
     alike: dict[str, list[str]] = {}
     for one in look.classes:
-        alike.setdefault(one.strip().casefold(), []).append(one)
+        alike.setdefault(unicodedata.normalize("NFC", one).strip().casefold(), []).append(one)
     for group in alike.values():
         if len(group) > 1:
-            yield f"classes {listed([repr(one) for one in group], NAMES)} differ in capitals or blanks alone"
+            alone = "in capitals, blanks or how accents are stored alone"
+            yield f"classes {listed([repr(one) for one in group], NAMES)} differ {alone}"
     rare, most = min(filter(None, train), default=0), max(train, default=0)
     if rare and most >= IMBALANCED * rare:
         what = "boxes" if look.task == "detection" else "training images"

@@ -165,7 +165,7 @@ def _unfit(source: str, nearest: Match, model: nn.Module) -> SecateurError:
     sizes = [other_size(name, nearest.state[name], own[name]) for name in narrower]
     error = unfit(source, [*difference.lines(), *sizes])
     of_others = any(_layer(name) not in layers for name in difference.unexpected)
-    if not layers or of_others or len(wrong) > SHARE * len(own):
+    if not layers or "" in layers or of_others or len(wrong) > SHARE * len(own):
         remedy = "Correct model.weights, or the network in your file: these are not its weights."
     else:
         fresh = f"model.new_layers: [{', '.join(layers)}]"

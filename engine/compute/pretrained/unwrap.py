@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from engine.compute.pretrained import timm_names
 from engine.compute.pretrained.inert import Inert
 from engine.studies.events import Level
+from engine.text.phrases import listed
 
 Notices = list[tuple[Level, str]]
 """What the user should know of what was read, in sentences."""
@@ -17,19 +18,20 @@ Notices = list[tuple[Level, str]]
 REPLACED = "was replaced by a random one for"
 """What is said of a last layer for other classes than the data's."""
 
-AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "params_ema", "ema")
-"""Keys of the weights' moving average. It is preferred: what training recipes (torchvision's, timm's) report
-and publish is the average's accuracy."""
+AVERAGE = frozenset(("ema", "swa", "average", "averaged"))
+"""Words in the keys of an average of the weights (`state_dict_ema`, `swa_model`). It is preferred: what training
+recipes (torchvision's, timm's) report and publish is the average's accuracy."""
 WRAPPERS = (
     *("state_dict", "model_state_dict", "model", "model_state", "net", "network", "params", "weights"),
     *("net_state_dict", "module", "backbone", "student"),
 )
 """Keys under which training scripts keep the weights."""
 PREFIXES = (
+    *("model_ema.", "ema_model.", "ema.", "swa_model.", "averaged_model."),
     *("module.", "model.", "_orig_mod.", "net.", "network.", "backbone.", "encoder.", "student.", "_model."),
-    *("model_ema.", "ema_model.", "_module.", "_forward_module."),
+    *("_module.", "_forward_module."),
 )
-"""What wrappers put before every name: DataParallel, Lightning, torch.compile, averages, privacy engines."""
+"""What wrappers put before every name: averages, DataParallel, Lightning, torch.compile, privacy engines."""
 INSIDE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """What wrappers of single layers put within names."""
 COUNTERS = ("n_averaged",)
@@ -64,7 +66,7 @@ def find(value: Any, keys: tuple[str, ...] = ()) -> Found | None:
         return Found(keys, value)
     if not isinstance(value, Mapping) or len(keys) > DEPTH:
         return None
-    for key in (*AVERAGES, *WRAPPERS):
+    for key in (*filter(_is_average, value), *WRAPPERS):
         inner = value.get(key)
         inside = find(inner, (*keys, key)) if isinstance(inner, Mapping) or _is_model(inner) else None
         if inside:
@@ -81,11 +83,35 @@ def _only(value: Mapping[Any, Any], keys: tuple[str, ...]) -> Found | None:
 
 
 def _with_choice(chosen: Found, key: str, beside: Mapping[Any, Any]) -> Found:
-    others = [k for k in WRAPPERS if _is_state(beside.get(k)) or _is_model(beside.get(k))]
-    if key not in AVERAGES or not others:
-        return chosen
-    text = f"took the moving average of the weights, {key!r}; the file has the plain ones too, {others[0]!r}"
-    return Found(chosen.keys, chosen.value, (*chosen.notices, ("info", text)))
+    """With a notice of other weights that the file has beside those under `key`."""
+    others = [k for k, v in beside.items() if k != key and (_is_state(v) or _is_model(v))]
+    unnamed = [k for k, v in beside.items() if k != key and _is_average(k) and _is_unnamed(v)]
+    notices: Notices = []
+    if _is_average(key) and others:
+        text = f"took the average of the weights, {key!r}; the file has others too, {listed([*map(repr, others)])}"
+        notices.append(("info", text))
+    elif others:
+        notices.append(
+            ("warning", f"took the weights under {key!r}, and left out {listed([*map(repr, others)])}")
+        )
+    if unnamed:
+        text = f"left out the average of the weights, {unnamed[0]!r}: it has no names"
+        notices.append(("warning", f"{text}. To have it, copy it into the network and save its state_dict"))
+    return Found(chosen.keys, chosen.value, (*chosen.notices, *notices))
+
+
+def _is_average(key: Any) -> bool:
+    """
+    >>> _is_average("state_dict_ema"), _is_average("swa_model.module"), _is_average("schema")
+    (True, True, False)
+    """
+    return isinstance(key, str) and not AVERAGE.isdisjoint(re.split(r"[._ ]", key.lower()))
+
+
+def _is_unnamed(value: Any) -> bool:
+    """Whether tensors are in it as a list, in an order that no file tells."""
+    parts = value.values() if isinstance(value, Mapping) else ()
+    return any(isinstance(part, list) and part and isinstance(part[0], Tensor) for part in parts)
 
 
 def _is_model(value: Any) -> bool:

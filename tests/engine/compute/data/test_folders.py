@@ -306,6 +306,8 @@ def test_splits_are_recognized(tmp_path: Path, layout: str) -> None:
         (("Test", "Val"), "and no train/"),
         (("train", "test", "holdout"), "holdout/ with images"),
         (("fold1", "fold2", "fold3"), "as splits hold classes"),
+        (("images", "masks"), "sound like images and what belongs to each of them"),
+        (("JPEGImages", "SegmentationClass"), "sound like images and what belongs to each of them"),
     ],
 )
 def test_folders_with_two_readings_are_refused(tmp_path: Path, folders: tuple[str, ...], said: str) -> None:

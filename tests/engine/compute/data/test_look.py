@@ -114,6 +114,8 @@ def test_odd_names_files_and_scales_are_told(tmp_path: Path) -> None:
     first.unlink()
     said = "\n".join(notes(seen(tmp_path / "named")))
     assert "classes 'Cat', 'cat' differ in capitals" in said and "'dog', 'dog '" in said
+    write(tmp_path / "stored", {"caf\u00e9": 4, "cafe\u0301": 4})
+    assert any("how accents are stored" in note for note in notes(seen(tmp_path / "stored")))
     assert "0.gif holds 2 pictures: of such files the first is taken" in said
     for split, high, seed in (("train", 256, 0), ("test", 20, 1)):
         write(tmp_path / "dark" / split, {"a": 8, "b": 8}, high=high, seed=seed)

@@ -49,6 +49,8 @@ FORMS: dict[str, Callable[[State], Any]] = {
     },
     "timm's average": lambda s: {"state_dict": other(s), "state_dict_ema": s},
     "BasicSR's average": lambda s: {"params": other(s), "params_ema": s},
+    "average of other names": lambda s: {"model": other(s), "swa_state_dict": prefixed(s, "module.")},
+    "average among the names": lambda s: {**prefixed(other(s), "model."), **prefixed(s, "ema_model.")},
     "no average made": lambda s: {"model": s, "model_ema": None, "ema": {}},
     "arguments beside": lambda s: {"model": s, "args": HYPER},
     "defaultdict beside": lambda s: {"model": s, "log": defaultdict(list, {"loss": [1.0]})},
@@ -77,7 +79,7 @@ def test_a_state_dict_is_found_in_every_wrapper(tmp_path: Path, form: str, suffi
 def test_what_was_taken_is_told_and_kept_in_the_checkpoint(tmp_path: Path) -> None:
     torch.save(FORMS["average beside"](small().state_dict()), tmp_path / "net.pt")
     model, notices = bring(tmp_path / "net.pt")
-    assert "moving average of the weights, 'model_ema'; the file has the plain ones too, 'model'" in notices
+    assert "average of the weights, 'model_ema'; the file has others too, 'model'" in notices
     assert "took 'module.' off the names" in notices
     checkpoint.save(model, tmp_path)
     recipe = json.loads((tmp_path / "model.json").read_text())
@@ -88,6 +90,14 @@ def test_what_was_taken_is_told_and_kept_in_the_checkpoint(tmp_path: Path) -> No
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     torch.save({"model": small().state_dict(), "args": HYPER}, tmp_path / "net.pth")
     assert "left out of net.pth, and not run: argparse.Namespace" in bring(tmp_path / "net.pth")[1]
+    state = small().state_dict()
+    torch.save(
+        {"model": state, "best_state_dict": state, "ema": {"shadow_params": [*state.values()]}},
+        tmp_path / "two.pth",
+    )
+    notices = bring(tmp_path / "two.pth")[1]
+    assert "took the weights under 'model', and left out 'best_state_dict'" in notices
+    assert "left out the average of the weights, 'ema': it has no names" in notices
 
 
 def test_a_name_does_not_decide_how_a_file_is_read(tmp_path: Path) -> None:
