@@ -1,4 +1,4 @@
-"""What no single parameter can know: names that must exist, and steps in an order that can work."""
+"""Checks across a preset's sections: names that must exist, and steps in an order that can work."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -108,7 +108,7 @@ def _weights(node: Node) -> list[Problem]:
 
 
 def _nameless(root: Mapping, swept: Sweep) -> list[Problem]:
-    """No name, or `auto`, where no file of weights could tell which model it is, in any trial."""
+    """A model without a name, or named `auto`, in a trial whose weights are no file to recognize it by."""
     if not isinstance(root.items.get("model"), Mapping):
         return []
     name, weights = at(root, "model", "name"), at(root, "model", "weights")
@@ -147,7 +147,7 @@ def _image_folder(root: Mapping, swept: Sweep) -> list[Problem]:
 
 
 def _task(root: Mapping, swept: Sweep) -> list[Problem]:
-    """A detector needs boxes, and boxes a detector; what is swept is told when it runs."""
+    """Detectors need data with boxes, and such data a detector; where one of them is swept, the run tells."""
     models, sets = _values(root, swept, "model.name"), _values(root, swept, "data.name")
     if len(models) != 1 or len(sets) != 1:
         return []
@@ -203,7 +203,7 @@ def _one_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Proble
 
 
 def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
-    """Steps that need what no step before them does in some trial: trained weights, rates; each reported once."""
+    """Steps that need trained weights or rates which no step before them gives, in some trial; each reported once."""
     switches = {step.index: _assignment(swept, step, "enabled") for step in steps}
     weights = [one for one in swept.assignments if one.target.keys == ("model", "weights")]
     written = text_of(at(root, "model", "weights")) or "random"
@@ -224,7 +224,7 @@ def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
 
 
 def _followed(steps: list[StepNode], swept: Sweep) -> list[Problem]:
-    """Steps that leave what nothing can change, with a step after them; each reported once."""
+    """Steps that must be the last and are followed by another, in some trial; each reported once."""
     ending = [step for step in steps if step.cls is not None and step.cls.last]
     problems: dict[int, Problem] = {}
     for point in swept.points() if ending else ():
@@ -238,7 +238,7 @@ def _followed(steps: list[StepNode], swept: Sweep) -> list[Problem]:
 
 
 def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
-    """Steps that want the rates of a sensitivity step where none runs before them; each reported once."""
+    """Steps that take rates from a sensitivity step and have none before them, in some trial; each reported once."""
     wanting = [step for step in steps if step.kind in RATES_OF and {*BY_TABLE} & {*_scopes(step, swept)}]
     problems: dict[int, Problem] = {}
     for point in swept.points() if wanting else ():

@@ -13,7 +13,7 @@ from engine.presets.trials import Built
 
 
 def clashes(nodes: list[StepNode], built: Built) -> list[Problem]:
-    """Steps that would meet weights which they cannot change, in some trial; each step reported once."""
+    """Steps that meet weights which they can't change, in some trial; each step reported once."""
     problems: dict[int, Problem] = {}
     nodes = [node for node in nodes if node.cls is not None]
     for steps in built.steps:

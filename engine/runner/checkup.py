@@ -22,12 +22,12 @@ def check_up(
     poll_s: float,
     before: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Do those check-ups that the store does not hold, and tell what all of them found; False if asked to stop.
+    """Run the check-ups whose results the store does not have, then report all results; False if asked to stop.
 
-    Where they are not `needed`, because nothing is left to be computed, only what is known is told; `before` that is
-    told, the caller may refuse the study by what was found.
+    `needed`: False where nothing is left to compute; then nothing is run and known results alone are reported. `before`
+    is called before the report, and may raise to refuse the study.
 
-    Raises UsageError for what the preset asks for and can't be, SecateurError when a worker died of something else.
+    Raises UsageError where the preset asks for something impossible, SecateurError where a worker failed otherwise.
     """
     waiting = [job for job in jobs if needed and any(store.get(node.key) is None for node in job.nodes)]
     running, tries = 0, collections.Counter[int]()
@@ -61,7 +61,7 @@ def check_up(
 
 
 def _whole(ended: JobEnded, store: Store) -> None:
-    """Raises SecateurError where a worker ended without having done its job, or a word."""
+    """Raises SecateurError where a worker ended without a result and without an error."""
     if ended.problem is not None:
         raise SecateurError(**ended.problem)
     if any(store.get(node.key) is None for node in ended.job.nodes):

@@ -1,4 +1,4 @@
-"""The machine that a study was begun on, kept in its folder: a study goes on as it began, or says what is other.
+"""The machine that a study was begun on, kept in its folder: a study goes on as it began, or says what differs.
 
 What `auto` came to (threads, device) is the study's own from then on, and so are the keys that follow from it. Where
 the machine is another one, equal keys are impossible: then it is a user's choice to wait, to go on with other bits, or
@@ -22,7 +22,7 @@ from engine.text.numbers import size
 from engine.text.phrases import counted
 
 TOLD = 4
-"""Of how many differences the message tells."""
+"""Differences that the message names at most."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class OtherMachine(UsageError):
 
 
 def read(run: RunDir) -> Pinned | None:
-    """What is kept; of a study that began before it was kept, what its events tell. None for one that never began."""
+    """The machine that is kept; of studies of earlier versions, the one in their events. None before it began."""
     kept = read_json(run.machine)
     try:
         return Pinned(**kept) if isinstance(kept, dict) else _recorded(load(run.path))

@@ -1,4 +1,4 @@
-"""A task's share of a study's jobs: what others do is left to them, what is missing before a job is done with it."""
+"""A task's share of a study's jobs: what other tasks do is left to them, what a job still needs is done with it."""
 
 import time
 from collections.abc import Iterable
@@ -51,7 +51,7 @@ class Owner(Protocol):
 
 
 class Share:
-    """Does jobs one after the other, each only if nobody else does it, and what it needs before it."""
+    """Does jobs one after the other, with what they need, unless another task does them."""
 
     def __init__(self, task: Owner, executor: Executor, claims: Claims, jobs: list[Job]) -> None:
         self._task, self._executor, self._claims = task, executor, claims
@@ -77,7 +77,7 @@ class Share:
         return not self._task.stopping
 
     def help(self, jobs: Iterable[Job]) -> None:
-        """Do what nobody does, while this task is young."""
+        """Do jobs that no task has taken, while this task is young (`HELPS_FOR_S`)."""
         for job in jobs:
             if self._task.stopping or time.monotonic() - self._task.started > HELPS_FOR_S:
                 return
@@ -85,7 +85,7 @@ class Share:
                 self._try(job)
 
     def _try(self, job: Job) -> bool:
-        """Whether the job is settled now; False if somebody else is at it, or at what it needs."""
+        """Do the job if it is free. Whether it is settled then; False while another task does it, or what it needs."""
         self._met.update((node.key, node) for node in job.nodes)
         if self._is_settled(job):
             return True
@@ -138,7 +138,7 @@ class Share:
                 return False
 
     def _judge(self, job: Job, ended: JobEnded) -> bool:
-        """After the worker's end: what it did not do has failed, the first of it for its reason."""
+        """After the worker's end: nodes without a result have failed, the first of them for the worker's reason."""
         for node in job.nodes:
             if self._store.get(node.key) is not None:
                 continue

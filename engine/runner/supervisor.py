@@ -85,7 +85,7 @@ class Supervisor:
                 self.heartbeat.note(self.state)
 
     def work(self) -> None:
-        """Run the study to its end; every outcome but a bug of ours, and a lost lease, is an event."""
+        """Run the study to its end. Every outcome is an event, except a bug of ours and a lost lease."""
         self._begin()
         try:
             self.stop.check()
@@ -128,7 +128,7 @@ class Supervisor:
         )
 
     def _machine(self) -> Machine:
-        """The machine to plan for, which is the study's own from its first plan on."""
+        """The machine to plan for; a study keeps to the one of its first plan."""
         settings = self.spec.settings
         gpus.check(settings.device, settings.distributed.processes)
         for level, text in gpus.notes(
@@ -305,7 +305,7 @@ class Supervisor:
         self.heartbeat.waits(f"until {', '.join(steps) or 'a worker'} has kept what it has")
 
     def _again(self, ended: JobEnded) -> bool:
-        """Whether to start a job anew, whose worker may well have ended for what was not the job's fault."""
+        """Whether to start a job again, because its worker's end was likely not the job's fault (`Retry`)."""
         undone = [node for node in ended.job.nodes if self.store.get(node.key) is None]
         retry = ended.again(self.tries[ended.job.number])
         if retry is None or not undone:
@@ -325,7 +325,7 @@ class Supervisor:
                 self.broken |= {node.key for node in job.nodes if node.key not in self.finished}
 
     def _settle(self, ended: JobEnded) -> None:
-        """After a worker's end: the steps it did not do have failed, the first of them for its reason."""
+        """After a worker's end: steps without a result have failed, the first of them for the worker's reason."""
         undone = [node for node in ended.job.nodes if node.key not in self.finished]
         for node in undone:
             if node.key in self.broken:

@@ -2,7 +2,8 @@
 
 A sweep has dozens of models that differ only in their weights, and torch's exporter takes seconds for each.
 So a structure is exported once, with its weights as named holes (the *template*), and each model of it only
-fills them in. The template is optimized while the weights are unknown, so no weight is folded into another;
+fills them in. One in which every number of channels is known (`widths`) serves models of other widths too, which
+pruning leaves. The template is optimized while the weights are unknown, so no weight is folded into another;
 ONNX Runtime folds BatchNorm when it loads the file. Whatever the way, the file's output is compared with the
 model's, and a template that gives another output is replaced by a fresh export.
 """
@@ -18,7 +19,7 @@ import warnings
 from collections.abc import Iterator
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 import torch
@@ -28,7 +29,7 @@ from engine.compute.layers import masks
 from engine.compute.layers.copies import copied
 from engine.compute.layers.shared import expand_
 from engine.compute.numerics.aligned import bits, to_array
-from engine.compute.onnx import narrow
+from engine.compute.onnx import narrow, widths
 from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.onnx.shape import Shape, example
 from engine.errors import SecateurError, Unavailable, said_by
@@ -48,10 +49,17 @@ SMALLEST_OUTPUT = 1e-6
 
 
 def export(
-    model: nn.Module, shape: Shape, path: Path, *, templates: Path | None = None, pack: bool = True
+    model: nn.Module,
+    shape: Shape,
+    path: Path,
+    *,
+    templates: Path | None = None,
+    any_width: bool = False,
+    pack: bool = True,
 ) -> Path:
     """Write `model`, masks folded, in eval mode, as the ONNX file `path`: input `images` (N, C, H, W), any N.
 
+    `templates`: a folder for them; `any_width`: all in it are of networks whose code does the same at other widths.
     `pack`: with narrow convolutions as they are fastest on this processor (`narrow`). Raises Unavailable when torch
     cannot export the model, no file can hold it, or the file's output differs from the model's.
     """
@@ -63,14 +71,19 @@ def export(
             f"Its weights take {size / 1e9:.1f} GB; a file holds at most {LARGEST / 1e9:.1f} GB.",
             "Prune it first, or measure its latency in torch alone: measure.latency.runtimes.",
         )
-    kept = templates / f"{structure(plain, shape)}.template" if templates is not None else None
-    if kept is not None and _from_template(kept, plain, shape, weights, path, pack):
+    kept: list[Path] = []
+    if templates is not None:
+        kinds = (True, False) if any_width else (False,)
+        kept = [templates / f"{structure(plain, shape, any_width=kind)}.template" for kind in kinds]
+    if any(_from_template(one, plain, shape, weights, path, pack) for one in kept):
         return path
     template = _traced(plain, shape)
-    if kept is not None:
+    if kept:
         with contextlib.suppress(OSError):  # it only saves time: a store that is another user's does without
-            content = _emptied(template, weights).SerializeToString()
-            _write(hashlib.sha256(content).digest() + content, kept)
+            empty = _emptied(template, weights)
+            content = empty.SerializeToString()
+            place = kept[0] if any_width and _fit(empty, weights) else kept[-1]
+            _write(hashlib.sha256(content).digest() + content, place)
     _fill(template, weights)
     _finish(template, path, pack)
     if (deviation := _deviation(plain, shape, path)) > TOLERANCE:
@@ -88,8 +101,9 @@ def _from_template(
 ) -> bool:
     """Write `path` from the template `kept`; False when there is none, or none that serves this model."""
     template = _read(kept)
-    if template is None or not _fill(template, weights):
+    if template is None or not (_has_shapes(template, weights) or _fit(template, weights)):
         return False
+    _fill(template, weights)
     _finish(template, path, pack)
     try:
         return _deviation(model, shape, path) <= TOLERANCE
@@ -104,20 +118,29 @@ def _finish(full: onnx.ModelProto, path: Path, pack: bool) -> None:
     _write(full.SerializeToString(), path)
 
 
-def structure(model: nn.Module, shape: Shape) -> str:
+def structure(model: nn.Module, shape: Shape, *, any_width: bool = False) -> str:
     """A hash of all that visibly shapes the graph: modules, their settings, tensors; not the weights.
 
-    Nor the order in which tensors were registered, which folding a mask changes.
+    Nor the order in which tensors were registered, which folding a mask changes. With `any_width` nor how many channels
+    layers have, but for whether it is one, for which torch has ways of its own.
     """
     modules = [
-        (name, type(m).__module__, type(m).__qualname__, m.extra_repr()) for name, m in model.named_modules()
+        (name, type(m).__module__, type(m).__qualname__, _settings(m, any_width))
+        for name, m in model.named_modules()
     ]
     tensors = [
-        (name, str(t.dtype), list(t.shape))
+        (name, str(t.dtype), [min(size, 2) for size in t.shape] if any_width else list(t.shape))
         for name, t in sorted((*model.named_parameters(), *model.named_buffers()), key=itemgetter(0))
     ]
     versions = [TEMPLATE_FORMAT, torch.__version__, onnx.__version__]
-    return hashlib.sha256(json.dumps([versions, shape, modules, tensors]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([versions, shape, modules, tensors, any_width]).encode()).hexdigest()
+
+
+def _settings(module: nn.Module, any_width: bool) -> str:
+    if not any_width or type(module) not in widths.WIDTHS:
+        return module.extra_repr()
+    names = set(cast(list[str], module.__constants__)) - widths.WIDTHS[type(module)]
+    return repr([(name, getattr(module, name)) for name in sorted(names)])
 
 
 def _deployable(model: nn.Module, shape: Shape) -> nn.Module:
@@ -213,16 +236,23 @@ def _emptied(full: onnx.ModelProto, weights: dict[str, Tensor]) -> onnx.ModelPro
     return template
 
 
-def _fill(template: onnx.ModelProto, weights: dict[str, Tensor]) -> bool:
-    """Put the weights in; False when one has another shape than the template expects."""
+def _has_shapes(template: onnx.ModelProto, weights: dict[str, Tensor]) -> bool:
+    """Whether the weights have the shapes that the template expects."""
+    return all(
+        one.name not in weights or tuple(one.dims) == tuple(weights[one.name].shape)
+        for one in template.graph.initializer
+    )
+
+
+def _fit(template: onnx.ModelProto, weights: dict[str, Tensor]) -> bool:
+    return widths.fit(template, {name: tuple(weight.shape) for name, weight in weights.items()})
+
+
+def _fill(template: onnx.ModelProto, weights: dict[str, Tensor]) -> None:
+    """Put the weights in."""
     for initializer in template.graph.initializer:
-        weight = weights.get(initializer.name)
-        if weight is None:
-            continue
-        if tuple(initializer.dims) != tuple(weight.shape):
-            return False
-        initializer.raw_data = to_array(bits(weight)).tobytes()
-    return True
+        if (weight := weights.get(initializer.name)) is not None:
+            initializer.raw_data = to_array(bits(weight)).tobytes()
 
 
 def _deviation(model: nn.Module, shape: Shape, path: Path) -> float:

@@ -89,8 +89,10 @@ def artefact(
     from engine.compute.models.alike import folder_for
     from engine.compute.onnx.export import export
 
-    alike = None if templates is None else folder_for(templates, model) or templates
-    return export(model, shape, folder / "model.onnx", templates=alike)
+    alike = None if templates is None else folder_for(templates, model)
+    return export(
+        model, shape, folder / "model.onnx", templates=alike or templates, any_width=alike is not None
+    )
 
 
 def _own_file(runtime: Runtime, model: QuantizedNetwork, folder: Path) -> Path:

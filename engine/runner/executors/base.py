@@ -11,7 +11,7 @@ from engine.studies.rundir import RunDir
 
 @dataclass(frozen=True)
 class Retry:
-    """Why a worker ended that did not end its job, where that is worth starting the job anew, at most so many times."""
+    """A worker's end that is likely no fault of its job: `why` it ended, and how many `times` to try the job again."""
 
     times: int
     why: str
@@ -32,17 +32,14 @@ WORKER_KILLED = Retry(
 
 @dataclass(frozen=True)
 class JobEnded:
-    """A job's worker is gone; `problem` is why, if it did not end well by its own account.
-
-    `retry`: it may well not have been the job's fault.
-    """
+    """A job's worker has ended; `problem` says why, unless it reports a good end. `retry`: see `Retry`."""
 
     job: Job
     problem: dict[str, str] | None
     retry: Retry | None = None
 
     def again(self, tries: int) -> Retry | None:
-        """Why to start the job anew, of which this was try number `tries` after the first; None to leave it at that."""
+        """Why to start the job again, after `tries` earlier retries; None where it is not worth another."""
         return self.retry if self.retry is not None and tries < self.retry.times else None
 
 
@@ -50,9 +47,9 @@ Message = ev.Event | JobEnded
 
 
 def without_result(node: Node, log: str) -> dict[str, str]:
-    """Why a node has failed whose worker ended well by its own account, as an error's title, detail and remedy.
+    """The error of a node that has no result although its worker reported a good end: title, detail and remedy.
 
-    `log` says whose has more: the `engine`'s or the `task`'s.
+    `log` says whose log has more: the `engine`'s or the `task`'s.
     """
     return {
         "title": "The worker ended without a result",

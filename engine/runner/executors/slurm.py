@@ -31,6 +31,7 @@ from engine.studies.log import EventLog
 from engine.studies.plan import Plan, data_id, make, sources_of
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, load
+from engine.studies.status import Status
 from engine.studies.tasks import Stage, Tasks, deal, deal_round
 
 TASK = "from engine.runner.task import main; main()"
@@ -189,20 +190,40 @@ def start(
         run.stop.unlink(missing_ok=True)
         shutil.rmtree(run.path / "failures", ignore_errors=True)
     write(run, submission)
-    # All is told before anything is sent: a task may start, and tell of itself, before sbatch has returned.
+    # Before anything is sent: a task may start, and write events of its own, before sbatch has returned.
+    events = _write_start(run, spec, submission.tasks, notes)
+    claims.bury(run.store().claims_root, [f"{job}_" for job in run.jobs()])
+    run.write_status(_queued(run, status))
+    try:
+        _send(run, submission.tasks)
+    except SecateurError as error:
+        if new:
+            shutil.rmtree(run.path, ignore_errors=True)
+        else:
+            events.unlink()
+            put_back()
+        raise UsageError.of(error) from error
+    queue.forget()
+
+
+def _write_start(run: RunDir, spec: Spec, tasks: Tasks, notes: Sequence[str]) -> Path:
+    """Write the events that a submission begins with: its start, and the `notes` as warnings. Returns their file."""
     begun = ev.StudyStarted(
         study=run.name,
         preset=spec.name,
         host=socket.gethostname(),
         pid=os.getpid(),
         environment={},
-        resumed=submission.tasks.submission > 1,
+        resumed=tasks.submission > 1,
         replay_of=run.asked().get("replay_of"),
     )
-    told = emit(run, [begun, *(ev.Notice(level="warning", text=text) for text in notes)])
-    claims.bury(run.store().claims_root, [f"{job}_" for job in run.jobs()])
-    queued = replace(
-        status,
+    return emit(run, [begun, *(ev.Notice(level="warning", text=text) for text in notes)])
+
+
+def _queued(run: RunDir, before: Status) -> Status:
+    """The study's status while its tasks wait in the queue."""
+    return replace(
+        before,
         state="queued",
         executor="slurm",
         host="",
@@ -213,17 +234,6 @@ def start(
         error=None,
         why="",
     )
-    run.write_status(queued)
-    try:
-        _send(run, submission.tasks)
-    except SecateurError as error:
-        if new:
-            shutil.rmtree(run.path, ignore_errors=True)
-        else:
-            told.unlink()
-            put_back()
-        raise UsageError.of(error) from error
-    queue.forget()
 
 
 def _is_whole(run: RunDir, spec: Spec, store: Store) -> bool:

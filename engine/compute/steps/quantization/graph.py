@@ -24,7 +24,7 @@ def float_graph(model: nn.Module, shape: Shape, templates: Path | None = None) -
     # The file's bits are a result: a graph of a network that is only alike as far as one can see would not do.
     alike = folder_for(templates, model) if templates is not None else None
     with private.scratch() as folder:
-        file = export(model, shape, folder / "model.onnx", templates=alike, pack=False)
+        file = export(model, shape, folder / "model.onnx", templates=alike, any_width=True, pack=False)
         exported = onnx.load_model(file)
     # Shapes are inferred at the end: those of the exporter would contradict constants that take a weight's name.
     del exported.graph.value_info[:]

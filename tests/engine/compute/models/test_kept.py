@@ -18,7 +18,7 @@ from engine.compute.models import checkpoint, tensors
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.int8 import torch_part
-from engine.compute.models.keepable import assert_keepable, copied
+from engine.compute.models.keepable import assert_copyable, assert_keepable
 from engine.compute.models.sizes import of_model
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
@@ -270,4 +270,4 @@ def test_a_compiled_part_is_refused_as_that() -> None:
         (torch.compile(nn.ReLU()), "torch.compile"),
     ):
         with pytest.raises(SecateurError, match=rf"1 was compiled by {made}"):
-            copied(nn.Sequential(nn.Linear(2, 2), part))
+            assert_copyable(nn.Sequential(nn.Linear(2, 2), part))
