@@ -235,3 +235,11 @@ def _show(
     if rows:
         say_text(tables.table(heads, rows, ["left"], table_width()))
     say(*(f"{of}: no choice of its levels is within the limits" for of, one in found.items() if one is None))
+    for of, one in found.items():
+        other = [limit.measure for limit in limits if limit.kind != "loss"] if one and one.steps else []
+        if loose := [
+            measure(COUNTED.get(name, name)).label for name in other if one and name not in one.held
+        ]:
+            say(
+                f"{of}: the steps of its preset are not asked for {', '.join(loose)}, which may come out higher"
+            )

@@ -67,7 +67,7 @@ class OtherMachine(UsageError):
 
 
 def read(run: RunDir) -> Pinned | None:
-    """The machine that is kept; of studies of earlier versions, the one in their events. None if none ever began."""
+    """The machine that is kept; of studies of earlier versions, the one in their events. None before it began."""
     kept = read_json(run.machine)
     try:
         return Pinned(**kept) if isinstance(kept, dict) else _recorded(load(run.path))

@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import UsageError
 from engine.measures.layer_times import TIMES
 from engine.params import STEPS
-from engine.results.tolerance import cost_at, drop_curves
+from engine.results.tolerance import cost_at, drop_curves, quality
 from engine.search.solver import Option, solve
 from engine.search.widths import WIDTHS, Widths
 from engine.text.phrases import names
@@ -27,6 +27,8 @@ FINER, MOST = 2, 30
 MEASURES = ("size.packed", "parameters", "macs")
 """What rows have of a network beside its quality, and perhaps a latency; parameters and multiply-accumulates that are
 zero don't count."""
+TIMES_FEWER = {"macs": "speedup", "parameters": "compression"}
+"""Parameters of `prune.channels` that ask for so many times less of a measure."""
 LEAST = 1e-6
 """Share of a measure that a network with fewer channels has at least."""
 TURNS, NEAR = 6, 0.02
@@ -39,9 +41,10 @@ QUALITY = "quality"
 class Proposal:
     """Levels for every layer, and what they are predicted to come to.
 
-    `of`: what is removed; `levels`: the share of each layer; `loss`: of quality, a fraction; `amounts`: by measure, as
-    those of the network as it is, `before`; `seconds`: that it took to solve; `steps`: those of a preset that make
-    about this network, after the sensitivity step.
+    `of`: what is removed; `levels`: the share of each layer; `loss`: of quality, a fraction, at most all of it;
+    `amounts`: by measure, as those of the network as it is, `before`; `seconds`: that it took to solve; `steps`: those
+    of a preset that make about this network, after the sensitivity step: they choose layers anew. `held`: the measures
+    of which the network that they make has no more than was asked for.
     """
 
     of: str
@@ -51,6 +54,7 @@ class Proposal:
     before: dict[str, float]
     seconds: float
     steps: list[dict[str, Any]] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -74,6 +78,7 @@ class Table:
         reference, times = scanned["reference"], scanned.get(TIMES)
         self.latency = str(times["name"]) if times else ""
         """What measures call the latency that the step measured; empty where it measured none."""
+        self._quality = quality(reference)
         self.before = {
             name: float(reference[name]) for name in (*MEASURES, self.latency) if name in reference
         }
@@ -124,12 +129,21 @@ class Table:
         return Proposal(
             self.of,
             {layer: one.rate for layer, one in found.items()},
-            sum(one.loss for one in found.values()),
+            min(sum(one.loss for one in found.values()), self._quality),
             amounts,
             dict(self.before),
             time.monotonic() - started,
             self._steps(found, amounts, (least, *limits)),
+            [name for name in limits if name in self._held],
         )
+
+    @property
+    def _held(self) -> tuple[str, ...]:
+        """What the steps can be asked for: sizes go with parameters; of bits only their average, in whole bits."""
+        if self.of == "bits":
+            return ()
+        exact = ("macs", self.latency) if self.of == "channels" else ()
+        return (*exact, "parameters", "size.packed")
 
     def amounts(self, found: Mapping[str, _Level]) -> dict[str, float]:
         """What a network has of each measure, with each layer at a level."""
@@ -227,14 +241,19 @@ class Table:
                 faster = round(self.before[self.latency] / amounts[self.latency], 2)
                 given = {"latency": {"speedup": faster, "runtime": runtime, "batch": int(batch)}}
             case "channels":
-                measure, name = ("macs", "speedup") if "macs" in asked else ("parameters", "compression")
-                given = {name: round(self.before[measure] / amounts[measure], 2)}
+                # What is asked for of both has to hold of both.
+                fewer = ["macs"] if "macs" in asked else []
+                fewer += ["parameters"] if not fewer or {"parameters", "size.packed"} & {*asked} else []
+                given = {TIMES_FEWER[one]: _rounded_up(self.before[one] / amounts[one]) for one in fewer}
             case "rank":
                 given = {"scheme": self.scheme, "rank": {"kind": "ratio", "ratio": share}}
             case _:
                 given = {"bits": self._average_bits(found)}
-        times = given.get("latency", given).get("speedup", given.get("compression", 2.0))
-        if not any(one.rate for one in found.values()) or times <= 1:
+        given = {
+            name: value for name, value in given.items() if name not in TIMES_FEWER.values() or value > 1
+        }
+        faster = given["latency"]["speedup"] > 1 if "latency" in given else bool(given)
+        if not any(one.rate for one in found.values()) or not faster:
             return []
         # Rows were scored with statistics estimated anew; other steps do that themselves.
         anew: list[dict[str, Any]] = [{"calibrate": {}}] if self.of == "weights" else []
@@ -261,6 +280,11 @@ class Table:
             if levels[-1].rate
         }
         return round(sum(removed.values()) / sum(whole.values()), 4) if whole else 0.0
+
+
+def _rounded_up(times: float) -> float:
+    """To two digits behind the point, so that no more is left than was counted."""
+    return math.ceil(100 * times - 1e-6) / 100
 
 
 def _part(one: _Level, name: str, most: Mapping[str, Sequence[float]], number: int) -> float:

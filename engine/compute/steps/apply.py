@@ -71,10 +71,10 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
 
 
 def prepare(model: nn.Module, step: Step, context: Context) -> None:
-    """What every step that changes weights does first, in place: weights that the network's own code computes become
-    plain, and frozen ones among those that it changes are named.
+    """Prepare the model for a step that changes weights, in place.
 
-    Raises SecateurError for weights that are no numbers: rounding and clustering would make some of them.
+    Weights that the network's own code computes (parametrizations) become plain; a notice names frozen layers. Raises
+    SecateurError for weights with NaN or infinity, which rounding and clustering would turn into numbers.
     """
     broken = [
         name

@@ -1,4 +1,4 @@
-"""Whether a network has what a step works on, before anything is trained: each step asks as it does when it runs."""
+"""Whether a network has what a step works on: the step's own checks, made before anything is trained."""
 
 import torch
 from torch import nn
@@ -34,7 +34,7 @@ Prepared = tuple[nn.Module, list[Group]]
 
 
 class Fits:
-    """Holds steps against one network, on the device of its context, that no step has changed."""
+    """Checks steps against one network that no step has changed yet, on the device of its context."""
 
     def __init__(self, model: nn.Module, images: torch.Tensor, context: Context) -> None:
         self._model, self._images, self._context = model, images, context

@@ -66,6 +66,24 @@ def test_the_least_loss_within_a_size_and_what_cannot_be() -> None:
         table.propose(QUALITY, {"latency.torch.1": 1.0})
 
 
+def test_a_network_loses_no_more_than_it_has() -> None:
+    found = scanned()
+    for row in found["rows"]:
+        row["validation_accuracy"] = 0.9 - 0.8 * row["rate"]
+    proposal = Table(found).propose(QUALITY, {"parameters": 150})
+    assert proposal is not None and proposal.loss == 0.9
+
+
+def test_a_preset_asks_for_each_limit_that_its_step_can_hold() -> None:
+    both = {"macs": 5000.0, "parameters": 600.0}
+    of_channels = Table(scanned("channels")).propose(QUALITY, both)
+    assert of_channels is not None and of_channels.held == ["macs", "parameters"]
+    (params,) = of_channels.steps[0].values()
+    assert params["speedup"] >= 2 and params["compression"] >= 1.66
+    of_weights = Table(scanned()).propose(QUALITY, both)
+    assert of_weights is not None and of_weights.held == ["parameters"]
+
+
 def test_of_channels_the_shares_left_multiply() -> None:
     proposal = Table(scanned("channels")).propose("macs", {QUALITY: 1.0})
     assert proposal is not None and set(proposal.levels.values()) == {0.9}
