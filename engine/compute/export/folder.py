@@ -16,7 +16,7 @@ from engine.machine import private
 from engine.results.exports import Order
 from engine.store.files import writing
 from engine.store.keys import file_hash
-from engine.store.workspace import fingerprints
+from engine.store.workspace import fingerprints, shared_store
 from engine.text.phrases import counted
 from engine.text.visible import json_text
 
@@ -50,7 +50,8 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     model = checkpoint.load(order.model, [order.settings.model.name])
     _check_files(order)
     with writing(order.out):
-        written = write_model(folder, order.format, model, data, tell)
+        templates = shared_store(order.workspace).templates
+        written = write_model(folder, order.format, model, data, tell, templates)
         (folder / PRESET).write_text(order.preset, "utf-8")
     tell("checking it in a process of its own, on test images")
     check = verify(folder, written.needs, model, data, written.tolerance)

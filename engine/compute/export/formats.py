@@ -20,6 +20,7 @@ from engine.compute.layers.grids import grids
 from engine.compute.measures import packed, unpack
 from engine.compute.measures.sizes import once
 from engine.compute.models import checkpoint, int8
+from engine.compute.models.alike import folder_for
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.numerics.aligned import bits, to_array
 from engine.compute.onnx import export as onnx
@@ -51,10 +52,13 @@ class Written:
     """Channels at once that convolutions are packed for (`engine.compute.onnx.narrow`); 0: none is."""
 
 
-def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tell: Tell) -> Written:
+def write_model(
+    folder: Path, form: Format, model: nn.Module, data: Dataset, tell: Tell, templates: Path | None = None
+) -> Written:
     """Write a model, as it is in a checkpoint, in one format and with what loads it; `folder` is there.
 
-    Raises SecateurError for a model that can't be written so.
+    `templates` is a folder where graphs are kept for networks built alike. Raises SecateurError for a model that can't
+    be written so.
     """
     shape = (data.channels, *data.size)
     source, lanes, names = None, 0, ""
@@ -66,7 +70,7 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
             source, tolerance, names = _packed(folder, model, shape, tell)
             files = (PACKED,)
         case "onnx":
-            lanes = _onnx(model, shape, folder / ONNX, tell)
+            lanes = _onnx(model, shape, folder / ONNX, tell, templates)
             files, tolerance = (ONNX,), Tolerance(onnx.TOLERANCE)
         case "pt2":
             tell("writing the network as a program of torch.export")
@@ -80,7 +84,7 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
             files, tolerance = (PACKED,), EXACT
         case "openvino":
             files = IR
-            tolerance, lanes = _openvino(folder, model, shape, tell)
+            tolerance, lanes = _openvino(folder, model, shape, tell, templates)
         case unknown:
             assert_never(unknown)
     sums = {name: file_hash(folder / name) for name in files}
@@ -147,18 +151,21 @@ def _check_unpacked(data: bytes, tensors: dict[str, Tensor]) -> None:
         )
 
 
-def _onnx(model: nn.Module, shape: tuple[int, int, int], file: Path, tell: Tell) -> int:
+def _onnx(
+    model: nn.Module, shape: tuple[int, int, int], file: Path, tell: Tell, templates: Path | None
+) -> int:
     """Write the file; the channels at once that its convolutions are packed for."""
     tell("exporting to ONNX")
+    alike = folder_for(templates, model) if templates is not None else None
     try:
-        onnx.export(model, shape, file)
+        onnx.export(model, shape, file, templates=alike, any_width=True)
     except SecateurError as error:
         raise SecateurError(error.title, error.detail, "Export it as safetensors or pt2.") from error
     return narrow.packed_for(load_model(file))
 
 
 def _openvino(
-    folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell
+    folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell, templates: Path | None
 ) -> tuple[Tolerance, int]:
     """Write the two files; how far they may be off, and the channels at once that they are packed for."""
     from engine.compute.export import ir
@@ -167,7 +174,7 @@ def _openvino(
     if isinstance(model, QuantizedNetwork):
         passing.write_bytes(model.file)
     else:
-        lanes = _onnx(model, shape, passing, tell)
+        lanes = _onnx(model, shape, passing, tell, templates)
     tell("writing it for OpenVINO")
     ir.write(passing, folder / IR[0])
     passing.unlink()

@@ -22,6 +22,7 @@ from engine.compute.onnx import narrow
 from engine.errors import SecateurError
 from engine.results.exports import FLOAT, Format
 from tests import lone
+from tests.engine.compute.compute_help import TEMPLATES
 from tests.engine.compute.export.export_help import FICKLE, colour_digits
 
 IMAGES = 60
@@ -49,7 +50,7 @@ def network() -> nn.Module:
 
 
 def written(form: Format, model: nn.Module, data: Dataset, folder: Path) -> Written:
-    return write_model(folder, form, model, data, lambda _: None)
+    return write_model(folder, form, model, data, lambda _: None, TEMPLATES)
 
 
 def test_a_check_begins_with_a_single_image_and_ends_with_what_is_left() -> None:
