@@ -8,20 +8,19 @@ is what tells chains of two layers from the one that they stand for.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from engine.machine import private
 from engine.compute.context import Context
 from engine.compute.latency.bench import Bench
 from engine.compute.latency.layer_times import LatencyModel, grid, layer_times
 from engine.compute.latency.layers import LayerConfig, all_configs
 from engine.compute.latency.part_vectors import part_probes, part_vectors
 from engine.compute.models.architecture import architecture
+from engine.machine import private
 from engine.measures.latency import of_baseline
 from engine.measures.layer_times import in_network
 from engine.params.channels import LatencyTarget

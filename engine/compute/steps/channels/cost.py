@@ -23,7 +23,7 @@ class Cost(Protocol):
 
 @dataclass(frozen=True)
 class _Term:
-    """A tensor: `macs` and `parameters` are each to be multiplied by its widths along `dims`, the axes that can shrink."""
+    """A tensor: `macs` and `parameters` are each multiplied by its widths along `dims`, the axes that can shrink."""
 
     macs: float
     parameters: float

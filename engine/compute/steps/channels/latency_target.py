@@ -10,13 +10,12 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
-from engine.machine import private
 from engine.compute.context import Context
 from engine.compute.latency.bench import Bench
+from engine.machine import private
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.results.latency_targets import TOLERATED, within

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.compute.layers.copies import copied
 from engine.compute.context import Context, to_device
 from engine.compute.latency.layers import LayerConfig, all_configs, chained
 from engine.compute.latency.network_times import NetworkTimes, measure
+from engine.compute.layers.copies import copied
 from engine.compute.layers.shared import unshare_
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture

@@ -1,11 +1,10 @@
 """Makes up for channels that went: the layers that took them are refitted by least squares on training images."""
 
-
 import torch
 from torch import Tensor, nn
 
-from engine.compute.layers.copies import copied
 from engine.compute.context import Context, to_device
+from engine.compute.layers.copies import copied
 from engine.compute.layers.select import weight_of
 from engine.compute.steps.calibration.activations import can_refit
 from engine.compute.steps.calibration.output_error import OutputErrors

@@ -9,9 +9,9 @@ from typing import Literal, assert_never
 import torch
 from torch import nn
 
-from engine.compute.layers.copies import copied
 from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
+from engine.compute.layers.copies import copied
 from engine.compute.layers.masks import fold_below_masks_
 from engine.compute.layers.shared import shared_layers, unshare_
 from engine.compute.models import edits
