@@ -35,8 +35,16 @@ TOPICS = ("measure", "data", "model", "plot")
 @pytest.mark.parametrize(
     "words", [("presets",), ("params",), *(("params", topic) for topic in (*STEPS, *TOPICS))]
 )
-def test_everything_fits_80_columns(run: Run, words: tuple[str, ...]) -> None:
+def test_everything_fits_a_terminal_of_80_columns(
+    run: Run, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert max(len(line) for line in run(*words).splitlines()) <= 80
+
+
+@pytest.mark.parametrize("words", [("presets",), ("params",)])
+def test_nothing_is_cut_where_no_terminal_shows_it(run: Run, words: tuple[str, ...]) -> None:
+    assert "…" not in run(*words)
 
 
 def test_the_overview_names_every_step_and_section(run: Run) -> None:
