@@ -24,7 +24,7 @@ class Sensitivity(StepParams):
     """Compress one layer at a time at several levels, and see what each costs: a curve for every layer."""
 
     kind: ClassVar[str] = "sensitivity"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     family: ClassVar[Family] = "analysis"
     needs_weights: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})

@@ -13,7 +13,7 @@ from engine.presets.spec import Trial
 from engine.sources import Sources
 from engine.store.keys import content_hash, key
 
-MODEL_VERSION = 2
+MODEL_VERSION = 3
 """Of how a network is built and kept: every key has it."""
 PIECES_VERSION = 1
 """Raised when other numbers of images are evaluated together; in the keys of what may not fit as a whole batch."""
