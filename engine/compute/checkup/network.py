@@ -1,7 +1,9 @@
 """The check-up of one network: built, run on real images, kept and read back, exported, before anything is trained."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from engine.compute.checkup import passes
 from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset
 from engine.compute.layers import overlays
-from engine.compute.layers.copies import copied
+from engine.compute.layers.copies import contents, copied
 from engine.compute.layers.passes import evaluating, single_valued_norms
 from engine.compute.layers.select import check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
@@ -89,6 +91,8 @@ def _checked(tried: Tried) -> dict[str, Any]:
         assert_copyable(network)  # before anything else is tried: passes and steps fail on it in other words
     _check_new_head(tried, facts)
     _check_layers(network, tried.wanted["layers"])
+    if tried.wanted["batches"]:
+        _check_trainable(network, name)
     model = to_device(network, tried.device)
     images, targets = _batch(tried, IMAGES, model)
     notes = []
@@ -117,22 +121,51 @@ def _checked(tried: Tried) -> dict[str, Any]:
 
 
 def _unseen(model: nn.Module) -> list[str]:
-    """A note on layers in plain lists and dictionaries: torch does not know that they are part of the network."""
+    """A note on layers in plain lists, dictionaries and functions: torch does not know that they are part of the
+    network."""
     seen = set(map(id, model.modules()))
     names = []
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
-            held = list(value.values()) if isinstance(value, dict) else value
-            within = held if isinstance(held, list | tuple) else ()
-            layers = [one for one in within if isinstance(one, nn.Module) and id(one) not in seen]
-            if any(list(layer.parameters()) for layer in layers):
+            if any(id(layer) not in seen and list(layer.parameters()) for layer in _held(value)):
                 names.append(f"{name}.{attribute}" if name else attribute)
     if not names:
         return []
     return [
-        f"layers in {listed(names)}, a plain list or dictionary, are neither trained nor counted, as torch does not "
-        "see them: use nn.ModuleList or nn.ModuleDict"
+        f"layers in {listed(names)}, held by a plain list, a dictionary or a function, are neither trained nor "
+        "counted, as torch does not see them: use nn.ModuleList, nn.ModuleDict or a module of your own"
     ]
+
+
+def _held(value: object, deep: int = 4) -> Iterator[nn.Module]:
+    """Layers in a value that is no layer, and in those that it holds, so many deep."""
+    within: Iterable[object] = ()
+    match value:
+        case dict():
+            within = value.values()
+        case list() | tuple():
+            within = value
+        case FunctionType():
+            within = (one for cell in value.__closure__ or () for one in contents(cell))
+    for one in within if deep else ():
+        if isinstance(one, nn.Module):
+            yield one
+        else:
+            yield from _held(one, deep - 1)
+
+
+def _check_trainable(model: nn.Module, name: str) -> None:
+    """Updates of float16 numbers vanish or overflow within a few batches."""
+    half = [
+        path for path, one in model.named_parameters() if one.requires_grad and one.dtype == torch.float16
+    ]
+    if half:
+        raise UsageError(
+            f"{name} can't be trained in float16",
+            f"{counted(len(half), 'parameter')} {'is' if len(half) == 1 else 'are'}: {listed(half)}.",
+            "Build it in float32 (`.float()`); `precision: bf16` of a training computes in 16 bits, and "
+            "`quantize.half` keeps 16 bits in the end.",
+        )
 
 
 def _check_new_head(tried: Tried, facts: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ class _Binding:
                 return self._made(value, held, lambda parts: _function(value, *parts))
             case MethodType():
                 return self._made(value, (value.__func__, value.__self__), lambda parts: MethodType(*parts))
-            case CellType() if held := _contents(value):
+            case CellType() if held := contents(value):
                 return self._made(value, held, lambda parts: CellType(*parts))
             case dict():
                 return self._made(value, value.values(), lambda parts: dict(zip(value, parts, strict=True)))
@@ -67,10 +67,11 @@ class _Binding:
         return value if all(a is b for a, b in zip(parts, held, strict=True)) else make(parts)
 
 
-def _contents(cell: CellType) -> tuple[Any, ...]:
+def contents(cell: CellType) -> tuple[Any, ...]:
+    """What a function holds in the variable `cell` of the code around it; empty where it has no value yet."""
     try:
         return (cell.cell_contents,)
-    except ValueError:  # a variable that has no value yet
+    except ValueError:
         return ()
 
 

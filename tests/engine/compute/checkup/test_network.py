@@ -82,6 +82,9 @@ class Net(nn.Module):
     def endless(self, x):
         return self.plain(x) / 0
 
+    def in_16_bits(self, x):
+        return self.plain(x.half()).float()
+
     def missing(self, x):
         return self.head(self.features(x).nothing)
 
@@ -135,6 +138,16 @@ class Listed(Net):
 
 def listed(channels, classes, size):
     return Listed(channels, classes)
+
+
+def closed(channels, classes, size):
+    net, hidden = Net(channels, classes, "plain"), nn.Linear(64, 64)
+    net.norm.hidden = {"of": lambda x: hidden(x)}
+    return net
+
+
+def sixteen_bits(channels, classes, size):
+    return Net(channels, classes, "in_16_bits").half()
 
 
 def parallel(channels, classes, size):
@@ -204,9 +217,10 @@ def test_what_works_in_a_way_that_a_reader_should_know_is_told(
     assert all(words in note for words, note in zip(told, notes, strict=True))
 
 
-def test_layers_that_torch_does_not_see_are_told(tried: Try) -> None:
-    note = tried("listed")["notes"][-1]
-    assert "layers in more, a plain list" in note and "nn.ModuleList" in note
+@pytest.mark.parametrize(("name", "where"), [("listed", "more"), ("closed", "norm.hidden")])
+def test_layers_that_torch_does_not_see_are_told(tried: Try, name: str, where: str) -> None:
+    note = tried(name)["notes"][-1]
+    assert f"layers in {where}, held by a plain list" in note and "nn.ModuleList" in note
 
 
 def line(text: str) -> str:
@@ -253,6 +267,7 @@ def test_what_can_t_be_trained_or_evaluated_is_refused_with_the_line(tried: Try,
         ("traced", {}, "returns its network wrapped"),
         ("failing", {}, line('{}["width"]')),
         ("not_there", {}, "has no function not_there"),
+        ("sixteen_bits", {}, "can't be trained in float16"),
     ],
 )
 def test_a_network_that_can_t_be_built_is_refused(
