@@ -111,7 +111,7 @@ def load(folder=None, device="cpu", verify=True):
         program = move_to_device_pass(program, device)
     return program.module()
 '''
-LOAD_ONNX = '''
+_IN_ONNX_RUNTIME = '''
 def load(folder=None, threads=0, providers=("CPUExecutionProvider",), verify=True):
     """A function from images, float32 (N, CHANNELS, HEIGHT, WIDTH), to outputs, run by ONNX Runtime.
 
@@ -120,24 +120,12 @@ def load(folder=None, threads=0, providers=("CPUExecutionProvider",), verify=Tru
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    file = str(_place(folder, verify) / FILE)
-    session = onnxruntime.InferenceSession(file, options, providers=list(providers))
+    session = onnxruntime.InferenceSession(MODEL, options, providers=list(providers))
     name = session.get_inputs()[0].name
     return lambda images: session.run(None, {name: images})[0]
 '''
-LOAD_PACKED_INT8 = '''
-def load(folder=None, threads=0, providers=("CPUExecutionProvider",), verify=True):
-    """A function from images, float32 (N, CHANNELS, HEIGHT, WIDTH), to outputs, run by ONNX Runtime.
-
-    `folder` holds the file, by default this one's own; `threads` 0 means as many as there are processors.
-    Raises ValueError when the file is not the one that this loader was written for.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(onnx_file(folder, verify), options, providers=list(providers))
-    name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]
-
+LOAD_ONNX = _IN_ONNX_RUNTIME.replace("MODEL", "str(_place(folder, verify) / FILE)")
+LOAD_PACKED_INT8 = f'''{_IN_ONNX_RUNTIME.replace("MODEL", "onnx_file(folder, verify)")}
 
 def onnx_file(folder=None, verify=True):
     """The INT8 ONNX file, byte for byte: its tensors, each at its place of what is around them."""
