@@ -66,6 +66,7 @@ def headline() -> str:
     rows = [
         *_narrowed(),
         *_trained_on(),
+        *_sparse(),
         (
             "INT8 file",
             f"{_hundredths(file['test accuracy (%)'])} %",
@@ -118,6 +119,22 @@ def _trained_on() -> list[tuple[str, str, str]]:
         )
         for (macs, way), row in rows.items()
         if way.startswith(ours) and (macs, theirs) in rows
+    ]
+
+
+def _sparse() -> list[tuple[str, str, str]]:
+    """Most weights at zero, after training on with a teacher, beside the same at once on labels."""
+    rows = {(row["weights at zero (%)"], row["way"]): row for row in _rows("sparse")}
+    column, taught = "test (%)", "rounds, with a teacher"
+    whole = _hundredths(rows["–", "not pruned"][column])
+    return [
+        (
+            f"weights: {percent} % at zero, in {taught}",
+            f"{_hundredths(row[column])} %",
+            f"in one shot: {_hundredths(rows[percent, 'one shot'][column])} %; not pruned: {whole} %",
+        )
+        for (percent, way), row in rows.items()
+        if way == taught
     ]
 
 
