@@ -21,11 +21,13 @@ import sys
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from benchmarks import results, trained
 from engine.compute.context import validate
 from engine.compute.data import Dataset
 from engine.compute.steps.apply import apply
-from engine.params import Distill, PruneWeights, Step
+from engine.params import Distill, Finetune, PruneWeights
 from engine.params.pruning import Cubic
 from engine.text.phrases import counted
 
@@ -45,7 +47,7 @@ QUICK_BEHIND = 2.0
 """And be behind one shot: three of so few images, by which processors differ."""
 
 
-def steps(args: argparse.Namespace, arm: str, percent: float) -> list[Step]:
+def steps(args: argparse.Namespace, arm: str, percent: float) -> tuple[PruneWeights, Finetune | Distill]:
     """What an arm does with the trained network: `args.finetune` epochs in all."""
     pruning: dict[str, Any] = {"sparsity": percent / 100}
     epochs = args.finetune
@@ -56,33 +58,30 @@ def steps(args: argparse.Namespace, arm: str, percent: float) -> list[Step]:
     if arm == "obs":
         pruning["criterion"] = "obs"
     recovery = trained.finetune(args, epochs=epochs)
-    return [PruneWeights(**pruning), trained.taught(recovery, args) if arm == "taught" else recovery]
+    return PruneWeights(**pruning), trained.taught(recovery, args) if arm == "taught" else recovery
 
 
 def trial(args: argparse.Namespace, data: Dataset, arm: str, percent: float, seed: int) -> dict[str, float]:
     """Accuracies in percent: on validation before fine-tuning and after it, on test after it."""
+    pruning, recovery = steps(args, arm, percent)
     model = copy.deepcopy(trained.baseline(args, data, seed))
-    before = 0.0
-    for position, step in enumerate(steps(args, arm, percent), 1):
-        before = 100 * validate(model, trained.context(data, seed, 0)).accuracy
-        context = trained.context(data, seed, position)
-        if isinstance(step, Distill):
-            context.teacher = trained.further(args, data, seed)
-        model = apply(step, model, context)
-    return {
-        "pruned": before,
-        "validation": 100 * validate(model, trained.context(data, seed, 0)).accuracy,
-        "test": 100 * trained.tested(model, data),
-    }
+    model = apply(pruning, model, trained.context(data, seed, 1))
+    before = validate(model, trained.context(data, seed, 0)).accuracy
+    context = trained.context(data, seed, 2)
+    if isinstance(recovery, Distill):
+        context.teacher = trained.further(args, data, seed)
+    model = apply(recovery, model, context)
+    return {"pruned": 100 * before, **scored(model, data, seed)}
 
 
 def whole(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, float]:
-    """The network that is not pruned, after as many epochs."""
-    model = trained.further(args, data, seed)
-    return {
-        "validation": 100 * validate(model, trained.context(data, seed, 0)).accuracy,
-        "test": 100 * trained.tested(model, data),
-    }
+    """The same of the network that is not pruned, after as many epochs."""
+    return scored(trained.further(args, data, seed), data, seed)
+
+
+def scored(model: nn.Module, data: Dataset, seed: int) -> dict[str, float]:
+    validation = validate(model, trained.context(data, seed, 0)).accuracy
+    return {"validation": 100 * validation, "test": 100 * trained.tested(model, data)}
 
 
 def rows_of(args: argparse.Namespace, data: Dataset) -> list[dict[str, Any]]:

@@ -231,9 +231,7 @@ def tell_reach(
         stored = store.get(node.key)
         if stored is not None:
             task, rows, told = Task.of(spec), stored.observations["rows"], stored.observations["bounds"]
-            time, bounds = (
-                estimates.of_search_in_words(spec, run.workspace, on),
-                list(map(Bound.from_dict, told)),
-            )
+            bounds = list(map(Bound.from_dict, told))
+            time = estimates.of_search_in_words(spec, run.workspace, on)
             emit(ev.Reached(rows=rows, lines=[*reach.lines(task, rows, bounds), time], bounds=told))
             reach.check(task, rows, bounds)

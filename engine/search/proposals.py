@@ -244,14 +244,12 @@ class Table:
                 # What is asked for of both has to hold of both.
                 fewer = ["macs"] if "macs" in asked else []
                 fewer += ["parameters"] if not fewer or {"parameters", "size.packed"} & {*asked} else []
-                given = {TIMES_FEWER[one]: _rounded_up(self.before[one] / amounts[one]) for one in fewer}
+                times = {TIMES_FEWER[one]: _rounded_up(self.before[one] / amounts[one]) for one in fewer}
+                given = {name: value for name, value in times.items() if value > 1}
             case "rank":
                 given = {"scheme": self.scheme, "rank": {"kind": "ratio", "ratio": share}}
             case _:
                 given = {"bits": self._average_bits(found)}
-        given = {
-            name: value for name, value in given.items() if name not in TIMES_FEWER.values() or value > 1
-        }
         faster = given["latency"]["speedup"] > 1 if "latency" in given else bool(given)
         if not any(one.rate for one in found.values()) or not faster:
             return []
