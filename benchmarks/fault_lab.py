@@ -139,11 +139,10 @@ class Workspace:
         busy = any((self.home / "store" / "tmp").glob("*/*"))
         return "worker, store being written" if busy else "worker or measured process"
 
-    def left(self, *, sweepable: bool = True) -> list[Path]:
-        """What lies in temporary folders and among locks though nothing runs; without `sweepable` only what stays."""
+    def left(self) -> list[Path]:
+        """What lies in temporary folders and among locks though nothing runs."""
         folders = [self.temporary, *self.folder.glob("locks*")]
-        paths = [path for folder in folders for path in folder.iterdir() if path.name not in OURS]
-        return [path for path in paths if sweepable or not (path / "alive").exists()]
+        return [path for folder in folders for path in folder.iterdir() if path.name not in OURS]
 
 
 @cache
