@@ -42,6 +42,11 @@ def _macs(said: Said) -> str:
     )
 
 
+def _guesses(said: Said) -> str:
+    told = "remarks" in said.trials[-1] and "no better than guessing" in said.messages
+    return "" if told else f"nothing said at accuracies of {said.accuracies}"
+
+
 def _frozen(said: Said) -> str:
     if wrong := learned(said):
         return wrong
@@ -184,6 +189,12 @@ NETWORKS = (
             "steps:\n  - train: {epochs: 6, batch: 7, learning_rate: 0.02}\n",
             "{name: data.py:load, limit: 281}",
         ),
+    ),
+    Case(
+        "B38",
+        "a network that scales what is scaled, and learns nothing",
+        network(mine("    def forward(self, x): return super().forward(x / 255 / 255)"), TRAIN),
+        _guesses,
     ),
     Case(
         "X02",

@@ -12,7 +12,7 @@ from engine.errors import sentence
 from engine.machine import signals
 from engine.machine.allocation import Allocation
 from engine.measures import table
-from engine.results import failures
+from engine.results import failures, guessing
 from engine.results.summary import in_words, quality_of
 from engine.studies import events as ev
 from engine.studies import lease
@@ -245,6 +245,8 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
     for what, prefix in (("test", ""), ("validation", "validation_")):
         if not value and quality_of(event.measures, prefix):
             value = f": {what} {_quality(event.measures, prefix)}"
+    if guessing.observed(state.steps[event.key]):
+        value += f", {guessing.WORDS}"
     took = "reused" if event.reused else numbers.duration(event.seconds)
     return f"{_who(event.key, state)}{value} ({took})"
 

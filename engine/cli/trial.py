@@ -4,8 +4,9 @@ from typing import Any
 
 from engine.cli.common import print_json, say, say_text, table_width
 from engine.measures import latency, table
-from engine.results import classes, failures, latency_targets
+from engine.results import classes, failures
 from engine.results import layers as layerforms
+from engine.results.remarks import MARK, remarks
 from engine.results.summary import (
     baseline_value,
     measure_names,
@@ -32,8 +33,8 @@ def show(run: RunDir, state: StudyState, trial: TrialState, *, as_json: bool) ->
     values = ", ".join(f"{name} = {value}" for name, value in trial.parameters.items())
     say(f"{run.name} trial {trial.index} ({state.standing(trial)}){': ' + values if values else ''}")
     say(*failures.trial_lines(state, trial))
-    for remark in latency_targets.remarks(trial):
-        say(f"{latency_targets.MARK} {remark['text']}")
+    for remark in remarks(trial):
+        say(f"{MARK} {remark['text']}")
     say_text(_steps(state, trial))
     if trial.results or trial.baseline_measure.measures:
         say_text(_measures(state, trial))

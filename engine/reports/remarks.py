@@ -3,7 +3,7 @@
 from typing import Any
 
 from engine.measures import latency
-from engine.results import failures, latency_targets, pick, requests, searches
+from engine.results import failures, pick, remarks, requests, searches
 from engine.studies.state import StudyState
 
 SHOWN = 20
@@ -21,7 +21,7 @@ def closing(state: StudyState, picked: pick.Pick | None = None) -> list[str]:
             f"{latency.BESIDE_OTHERS} latency {beside}; on a quiet machine `secateur resume {state.name} --remeasure` "
             "measures those again"
         )
-    lines += latency_targets.closing(state.trials)
+    lines += remarks.closing(state.trials)
     lines += [f"{_which(indices)}: {note}" for note, indices in _latency_notes(state).items()]
     lines += requests.lines(state)
     lines += failures.lines(state)

@@ -9,7 +9,8 @@ from engine.charts.lines import parameter_names
 from engine.measures import latency
 from engine.measures.table import FIELDS, QUALITIES, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
-from engine.results import latency_targets, pick, searches
+from engine.results import pick, searches
+from engine.results.remarks import MARK, remarks
 from engine.results.summary import (
     PACKED,
     baseline_value,
@@ -63,7 +64,7 @@ def of_trials(state: StudyState, picked: pick.Pick | None = None) -> Grid:
     for trial in state.trials:
         values = [ends[n].get(value := str(trial.parameters.get(n, "")), value) for n in names]
         status = [state.standing(trial)] if unfinished else []
-        mark = latency_targets.MARK if latency_targets.remarks(trial) else ""
+        mark = MARK if remarks(trial) else ""
         if picked is not None and trial is picked.trial:
             mark = pick.MARK + mark
         rows.append([f"{mark}{trial.index}", *values, *status, *(_cell(trial, m) for m in measures)])

@@ -12,8 +12,9 @@ from engine.machine.runtimes import missing
 from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
-from engine.results import failures, latency_targets, pick
+from engine.results import failures, pick
 from engine.results.meant import numbered
+from engine.results.remarks import remarks
 from engine.results.summary import baseline_value, measure_names, measure_value, quality_name
 from engine.store.files import read_json, writing
 from engine.store.objects import StoredObject
@@ -273,6 +274,6 @@ def describe(run: RunDir, state: StudyState, trial: TrialState) -> dict[str, Any
         "parameters": trial.parameters,
         "steps": [step.address for step in trial.steps],
         "results": results,
-        "remarks": latency_targets.remarks(trial),
+        "remarks": remarks(trial),
         "environment": state.environment | state.devices,
     }

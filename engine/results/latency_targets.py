@@ -4,7 +4,6 @@ The step that prunes to a latency leaves what it measured among its measures (`M
 measurement comes later and looks longer; where a row of it asks the same question, that row answers.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,8 +16,6 @@ MEASURE = "latency_target"
 """Among a step's measures: `asked` and `measured` speed-up, and the `runtime`, `batch` and `threads` of both."""
 TOLERATED = 0.1
 """Share of the asked speed-up that the measured one may be off, to either side, before it is remarked."""
-MARK = "!"
-"""Before the number of a trial that has remarks."""
 PLACE = ("runtime", "batch", "threads")
 
 
@@ -93,8 +90,3 @@ def _text(one: Outcome) -> str:
         f"{one.step} was asked for {ratio(one.asked)} in {latency.in_words(asdict(one), PLACE)}, "
         f"and {ratio(one.measured)} was measured ({off})"
     )
-
-
-def closing(trials: Iterable[TrialState]) -> list[str]:
-    """A line for each trial that misses a target, for below a table."""
-    return [f"{MARK} trial {trial.index}: {remark['text']}" for trial in trials for remark in remarks(trial)]

@@ -5,7 +5,8 @@ from typing import Any
 
 from engine.measures import latency
 from engine.measures.table import QUALITIES
-from engine.results import latency_targets, sensitivity
+from engine.results import sensitivity
+from engine.results.remarks import remarks
 from engine.studies.state import StudyState, TrialState
 from engine.text.tables import path_ends
 
@@ -120,8 +121,8 @@ def trial_json(trial: TrialState) -> dict[str, Any]:
         "status": trial.status,
         "results": trial.results,
     }
-    if remarks := latency_targets.remarks(trial):
-        out["remarks"] = remarks
+    if said := remarks(trial):
+        out["remarks"] = said
     if trial.error:
         out["error"] = trial.error
     return out

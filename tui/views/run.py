@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from engine.charts import training
 from engine.machine.usage import Gpu, Usage
 from engine.plotting.figure import Figure
+from engine.results import guessing
 from engine.results.summary import quality_name, quality_of
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text import numbers, tables
@@ -169,6 +170,7 @@ def _step_line(state: StudyState, step: StepState, name: str, room: int, width: 
             beside = [
                 (f"{seconds:>{STEP_BAR}}", "muted"),
                 (f"  {numbers.percent(value[1])}" if value else "", ""),
+                (f" {guessing.WORDS}" if value and guessing.observed(step) else "", "warn"),
             ]
         case "failed":
             beside = [("failed", "bad")]

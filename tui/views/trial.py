@@ -8,7 +8,8 @@ from engine.errors import BITS_COMMAND
 from engine.measures.latency import HEADS, cells, is_name, measured
 from engine.measures.latency import remarks as latency_remarks
 from engine.measures.table import change_text, measure, measure_text
-from engine.results import failures, latency_targets
+from engine.results import failures
+from engine.results import remarks as of_trials
 from engine.results.summary import baseline_value, measure_names, measure_value, quality_name, quality_of
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
@@ -85,11 +86,9 @@ def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:
 
 
 def remarks(state: StudyState, trial: TrialState, width: int) -> list[Line]:
-    """What a reader of the numbers must know first: targets that the trial misses."""
-    said = latency_targets.remarks(trial)
-    lines = [
-        line for one in said for line in wrapped(f"{latency_targets.MARK} {one['text']}", width, "warn", "  ")
-    ]
+    """What a reader of the numbers must know first."""
+    said = of_trials.remarks(trial)
+    lines = [line for one in said for line in wrapped(f"{of_trials.MARK} {one['text']}", width, "warn", "  ")]
     return [*lines, ()] if lines else []
 
 

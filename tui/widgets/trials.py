@@ -6,8 +6,9 @@ from engine.errors import SecateurError
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
-from engine.results import latency_targets, pick
+from engine.results import pick
 from engine.results.failures import reasons_of
+from engine.results.remarks import remarks
 from engine.results.summary import path_values, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.studies.status import OPEN
@@ -99,8 +100,8 @@ def state_cell(state: StudyState, trial: TrialState, reason: int = 0) -> Cell:
         case "scored":
             return "+ scored, latency " + ("to come" if state.status in OPEN else "missing"), "good"
         case "done":
-            missed = latency_targets.remarks(trial)
-            return (f"+ done, {missed[0]['remark']}", "warn") if missed else ("+ done", "good")
+            said = remarks(trial)
+            return (f"+ done, {said[0]['remark']}", "warn") if said else ("+ done", "good")
         case "unfinished" | "not run":
             return f"· {standing}", "muted"
         case "failed":

@@ -1,5 +1,6 @@
 """What one accuracy hides: how each class does, what it is taken for, and how far confidence can be believed."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from torch import Tensor
 
 TOP = 5
 """How many of the most likely classes count as a hit, as on ImageNet."""
+BEYOND = 2.0
+"""Standard deviations beyond what chance gives on average: chance is beyond it once in forty times."""
 BINS = 15
 """Bins of confidence, as Guo et al. (2017) take."""
 
@@ -26,6 +29,24 @@ def beside_accuracy(outputs: Tensor, labels: Tensor) -> dict[str, float]:
         "calibration_error": calibration_error(outputs, labels),
     }
     return measures | ({"top5": top_accuracy(outputs, labels, TOP)} if classes > TOP else {})
+
+
+def guessed(predictions: Tensor, labels: Tensor) -> bool:
+    """Whether predictions tell nothing of labels, int64 (N,) both: no more are right than if they were dealt out anew.
+
+    Dealt out at random, on average Σ n·m / N are right, of n images of a class and m predictions of it; the deviation
+    is that of a sum over a random permutation (Hoeffding 1951). Up to `BEYOND` deviations more count for nothing.
+
+    >>> guessed(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1])), guessed(torch.arange(9), torch.arange(9))
+    (True, False)
+    """
+    count, classes = len(labels), int(max(labels.max(), predictions.max())) + 1
+    of = torch.bincount(labels, minlength=classes).double()
+    taken = torch.bincount(predictions, minlength=classes).double()
+    expected = float(of @ taken) / count
+    off = torch.eye(classes, dtype=torch.float64) - (taken[:, None] + of) / count + expected / count
+    deviation = math.sqrt(float(of @ off.square() @ taken) / max(1, count - 1))
+    return int((predictions == labels).sum()) - expected <= BEYOND * deviation
 
 
 def confusion(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -34,6 +34,7 @@ from engine.compute.worker.commit import alone, computing, finish, read_data, we
 from engine.params import Distill, QuantizeQat, Step
 from engine.params.preset import Settings
 from engine.params.training import Fit
+from engine.results.guessing import OBSERVED
 from engine.store.files import CLASSES, LAYERS, MEASUREMENTS, write_json
 from engine.store.objects import Store
 from engine.studies import events as ev
@@ -121,7 +122,8 @@ def _compute(node: Node, work: Work, started: float) -> None:
     epochs: list[dict[str, Any]] = []
     work = replace(work, send=_keeping_epochs(work.send, epochs))
     with work.store.writing(node.key) as folder:
-        measures = _measure(node, work, folder) if node.kind == "measure" else _step(node, work, folder)
+        measure = _measure if node.kind == "measure" else _step
+        measures, observed = measure(node, work, folder)
         finish(
             node,
             folder,
@@ -129,7 +131,7 @@ def _compute(node: Node, work: Work, started: float) -> None:
             work.send,
             seconds=time.monotonic() - started,
             measures=measures,
-            observations={"peak_memory": peak_bytes(work.device)},
+            observations={"peak_memory": peak_bytes(work.device), **observed},
             kept={"epochs": epochs},
         )
 
@@ -145,7 +147,11 @@ def _keeping_epochs(send: Send, epochs: list[dict[str, Any]]) -> Send:
     return keep
 
 
-def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
+Found = tuple[dict[str, Any], dict[str, Any]]
+"""Measures, and what was observed beside them."""
+
+
+def _step(node: Node, work: Work, folder: Path) -> Found:
     """Run one step and write its checkpoint and validation predictions; its cheap measures."""
     model, step, context = _applied(node, work)
     to_device(model, work.device).eval()
@@ -165,7 +171,14 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if node.teacher is not None:
         before = _predictions(work.store, node.teacher)["validation"]
         measures |= _agreement(validation, before, work, "teacher_agreement")
-    return measures
+    return measures, _guessing(validation, work)
+
+
+def _guessing(validation: Score, work: Work) -> dict[str, Any]:
+    guesses = work.data.task == "classification" and classes.guessed(
+        validation.predictions, work.data.validation.labels
+    )
+    return {OBSERVED: True} if guesses else {}
 
 
 def _applied(node: Node, work: Work) -> tuple[nn.Module, Step | None, Context]:
@@ -258,7 +271,7 @@ def _known(name: str, value: float | None) -> dict[str, float]:
     return {} if value is None else {name: value}
 
 
-def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
+def _measure(node: Node, work: Work, folder: Path) -> Found:
     """The trial's final measures: the one time that its model meets the test split, if it is to meet it at all."""
     # A copy: passes may change what a network keeps, and the next trial goes on from this model.
     model = copied(_parent(node, work))
@@ -279,7 +292,7 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         measures["images_left_out"] = work.data.left_out
     if node.material["size"]:
         measures["size"] = of_model(model)
-    return measures
+    return measures, {}
 
 
 def _on_validation(node: Node, validation: Score, work: Work, folder: Path) -> dict[str, Any]:

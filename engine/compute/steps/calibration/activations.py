@@ -22,6 +22,8 @@ IN_FLOAT64 = 4
 """Memory of a pass with layers' inputs and outputs squared in float64, over that of a plain pass."""
 ROWS = 16_384
 """Most output positions of a full batch that least squares uses, drawn at random."""
+ROUNDING = 1e-13
+"""Of the sum of all mean squares in float64, as sums of many products round it: a smaller variance tells nothing."""
 UNFOLDED = 2**26
 """Numbers that a batch's inputs may unfold to (256 MiB in float32); of large images fewer go at a time."""
 MOST_INPUTS = 4_700
@@ -131,16 +133,27 @@ def refit(
     if layer.bias is not None:
         present = torch.cat([present, layer.bias.detach().double()[:, None]], dim=1)
     left = moment - gram @ present.T
-    # Relative to the inputs' own size, so that one ridge serves all layers; never zero, because an input that is always
-    # zero (a dead channel) makes XᵀX singular.
-    penalty = ridge * gram.diagonal().mean()
-    gram.diagonal().add_(penalty.clamp_min(torch.finfo(torch.float64).tiny))
+    gram.diagonal().add_(ridge_of(gram, ridge))
     change = torch.linalg.solve(gram, left).T
     with torch.no_grad():
         if layer.bias is not None:
             layer.bias.add_(change[:, -1].to(layer.bias))
             change = change[:, :-1]
         layer.weight.add_(change.reshape(layer.weight.shape).to(layer.weight))
+
+
+def ridge_of(moments: Tensor, share: float, whole: Tensor | None = None) -> Tensor:
+    """What, added to their diagonals, makes second moments (…, n, n) invertible (…): `share` of a diagonal's mean.
+
+    Relative to the inputs' own size, so that one ridge serves all layers. Of moments about the mean, `whole` are those
+    that the means were taken out of.
+    """
+    # Never zero, because an input that is always zero (a dead channel) makes them singular. Of inputs that never vary
+    # the rounding of the means is left, which need not be positive.
+    ridge = share * moments.diagonal(dim1=-2, dim2=-1).mean(-1)
+    if whole is not None:
+        ridge = torch.maximum(ridge, ROUNDING * whole.diagonal(dim1=-2, dim2=-1).sum(-1))
+    return ridge.clamp_min(torch.finfo(moments.dtype).tiny)
 
 
 def position_generator(name: str, context: Context) -> torch.Generator:

@@ -20,6 +20,7 @@ from engine.compute.steps.calibration.activations import (
     images,
     normal_equations,
     position_generator,
+    ridge_of,
     sums_its_weights,
 )
 from engine.compute.steps.calibration.information import information
@@ -187,17 +188,17 @@ def output_error(
     weight = weight_of(layer).detach().double()
     present = weight.reshape(len(gram), len(weight) // len(gram), -1)
     inputs, outputs = gram.new_zeros(present[:, 0].shape), gram.new_zeros(present[:, :, 0].shape)
+    whole = None
     if free_mean:
         # The constant's row and column taken out (a Schur complement): variances in the place of mean squares.
         positions = gram[:, -1:, -1]
         inputs, outputs = gram[:, :-1, -1] / positions, moment[:, -1] / positions
-        gram = gram[:, :-1, :-1] - positions[:, :, None] * inputs[:, :, None] * inputs[:, None, :]
+        whole = gram[:, :-1, :-1]
+        gram = whole - positions[:, :, None] * inputs[:, :, None] * inputs[:, None, :]
         moment = moment[:, :-1] - positions[:, :, None] * inputs[:, :, None] * outputs[:, None, :]
         bias = layer.bias
         if isinstance(bias, Tensor):
             outputs = outputs - bias.detach().double().reshape(outputs.shape)
-    # Never zero, because an input that is always zero (a dead channel) makes XᵀX singular.
-    ridge = damping * gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-    ridge = ridge.clamp_min(torch.finfo(torch.float64).tiny)
+    ridge = ridge_of(gram, damping, whole)[:, None, None]
     gram.diagonal(dim1=1, dim2=2).add_(ridge[:, 0])
     return OutputError(torch.linalg.solve(gram, moment + ridge * present.mT).mT, gram, inputs, outputs)

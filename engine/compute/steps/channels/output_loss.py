@@ -21,6 +21,7 @@ from engine.compute.steps.calibration.activations import (
     largest_batch,
     normal_equations,
     position_generator,
+    ridge_of,
 )
 from engine.compute.steps.calibration.information import information
 from engine.compute.steps.calibration.output_error import with_form
@@ -161,9 +162,9 @@ def _inverses(
         context.progress(done, f"inverting what enters {name}")
         gram = sums.pop(name)
         gram = gram / gram[-1, -1]
-        second = gram[:-1, :-1] - gram[:-1, -1:] * gram[-1:, :-1]
-        ridge = (RIDGE * second.diagonal().mean()).clamp_min(torch.finfo(second.dtype).tiny)
-        second.diagonal().add_(ridge)
+        whole = gram[:-1, :-1]
+        second = whole - gram[:-1, -1:] * gram[-1:, :-1]
+        second.diagonal().add_(ridge_of(second, RIDGE, whole))
         inverses[name] = torch.linalg.inv(second)
     return inverses
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from engine.compute.context import Context
 from engine.compute.layers.attention import FreeAttention
-from engine.compute.steps.calibration.activations import can_refit, images, largest_batch
+from engine.compute.steps.calibration.activations import can_refit, images, largest_batch, ridge_of
 
 IMAGES = 256
 """Training images that second moments are taken of: a head has some dozen dimensions, and every token tells of them."""
@@ -52,8 +52,8 @@ def turn_heads(model: nn.Module, context: Context) -> None:
 
 QUERIES, KEYS, VALUES = range(3)
 Moments = dict[FreeAttention, list[Tensor]]
-"""Second moments (heads, width, width) of queries, of keys about each sequence's mean, of what heads give about it, for
-the modules that passes call."""
+"""Second moments (heads, width, width) of queries, of keys about each sequence's mean, and of what heads give with a
+constant behind it (heads, width + 1, width + 1), for the modules that passes call."""
 
 
 @contextmanager
@@ -85,9 +85,6 @@ def _moments(modules: list[FreeAttention]) -> Iterator[Moments]:
         yield found
     for module in dict.fromkeys(module for module, _ in sums):
         found[module] = [sums[module, part] for part in (QUERIES, KEYS, VALUES)]
-        with_mean = found[module][VALUES]
-        mean = with_mean[:, :-1, -1:]
-        found[module][VALUES] = with_mean[:, :-1, :-1] - mean @ mean.mT / with_mean[:, -1:, -1:]
 
 
 def _by_head(tokens: Tensor, module: FreeAttention) -> Tensor:
@@ -111,7 +108,8 @@ def _turn_logits(module: FreeAttention, queries: Tensor, keys: Tensor) -> None:
 
 
 def _turn_outputs(module: FreeAttention, values: Tensor) -> None:
-    root = _root(values)
+    whole, total = values[:, :-1, :-1], values[:, :-1, -1:]
+    root = _root(whole - total @ total.mT / values[:, -1:, -1:], whole)
     behind = module.takes[1]
     taken = behind.weight.detach().double()
     taken = taken.view(len(taken), module.heads, -1).permute(1, 2, 0)  # (heads, width, outputs)
@@ -127,9 +125,9 @@ def _turn_outputs(module: FreeAttention, values: Tensor) -> None:
     behind.weight.copy_(turned.permute(2, 0, 1).flatten(1))
 
 
-def _root(moment: Tensor) -> Tensor:
-    """The lower triangle L with L Lᵀ = the moment and a ridge (heads, width, width)."""
-    ridge = RIDGE * moment.diagonal(dim1=1, dim2=2).mean(1) + torch.finfo(moment.dtype).tiny
+def _root(moment: Tensor, whole: Tensor | None = None) -> Tensor:
+    """The lower triangle L with L Lᵀ = the moment and a ridge (heads, width, width): see `ridge_of`."""
+    ridge = ridge_of(moment, RIDGE, whole)
     root: Tensor = torch.linalg.cholesky(moment + torch.diag_embed(ridge[:, None].expand(moment.shape[:2])))
     return root
 

@@ -1,5 +1,6 @@
 """Measures beside top-1 accuracy, against their definitions and scikit-learn's."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,3 +52,18 @@ def test_a_class_that_dies_is_seen_where_accuracy_hides_it() -> None:
 def test_a_class_without_images_counts_for_nothing() -> None:
     outputs = torch.eye(3)[:2]
     assert classes.beside_accuracy(outputs, torch.tensor([0, 1]))["balanced_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(("count", "kinds"), [(40, 4), (200, 10), (60, 2)])
+def test_answers_dealt_out_at_random_guess_and_a_network_that_learned_something_does_not(
+    count: int, kinds: int
+) -> None:
+    """Also of classes of unlike sizes, where to name the largest is right most often."""
+    chance = torch.Generator().manual_seed(0)
+    labels = (torch.rand(count, generator=chance) ** 2 * kinds).long()
+    dealt = [labels[torch.randperm(count, generator=chance)] for _ in range(400)]
+    assert sum(classes.guessed(one, labels) for one in dealt) > 0.94 * len(dealt)
+    assert classes.guessed(torch.full_like(labels, int(labels.mode().values)), labels)
+    knows = torch.where(torch.rand(count, generator=chance) < 0.6, labels, dealt[0])
+    assert not classes.guessed(knows, labels)
+    assert not classes.guessed(labels, labels)
