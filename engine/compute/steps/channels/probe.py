@@ -34,6 +34,8 @@ PRODUCTS = (
     functional.multi_head_attention_forward,
 )
 """Functions by which activations are multiplied with each other, and seldom with weights."""
+QUIET = 0.1
+"""Below this share of the size that tensors start with, a tensor may hide what it scales."""
 CHANNELS = 64
 """Size that activations are scaled by, whatever number of channels they have."""
 
@@ -47,7 +49,8 @@ def verify_groups(
     itself first. The model is left as it was.
     """
     left_out: dict[str, str] = {}
-    with torch.no_grad(), _plain_norms() as seen:
+    with torch.no_grad(), _restored(model), _plain_norms() as seen:
+        _lift(model)
         whole = outputs(model, example)
         verify = _verify_kinds if seen.products else _verify
         good = verify(model, groups, example, whole, left_out)
@@ -139,6 +142,34 @@ def outputs(model: nn.Module, example: Tensor) -> Tensor:
 
 def _largest(tensor: Tensor) -> float:
     return float(tensor.abs().max())
+
+
+def _lift(model: nn.Module) -> None:
+    """Give parameters that are near zero the size that others start with, in place, tied ones together.
+
+    Behind a scale of 1e-6 or 0 (LayerScale, ReZero, a last norm that starts at zero) anything may go wrong in a branch
+    and be lost in rounding; training makes it heard.
+    """
+    lifted: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, tensor in module._parameters.items():
+            if tensor is not None and tensor.is_floating_point():
+                if id(tensor) not in lifted:
+                    lifted[id(tensor)] = _lifted(tensor)
+                module._parameters[name] = lifted[id(tensor)]
+
+
+def _lifted(tensor: nn.Parameter) -> nn.Parameter:
+    """The parameter, or where it is quiet one of an ordinary size: 1 of vectors, else as weights of layers start."""
+    flat = tensor.numel() == max(tensor.shape, default=1)
+    wanted = 1.0 if flat else (tensor.shape[0] / tensor.numel()) ** 0.5
+    size = float(tensor.detach().float().square().mean().sqrt())
+    if not size < QUIET * wanted:
+        return tensor
+    if size:
+        return nn.Parameter(tensor.detach() * (wanted / size))
+    random = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(tensor.numel()))
+    return nn.Parameter((wanted * random).to(tensor))
 
 
 def _zero(model: nn.Module, groups: list[Group], gone: Gone) -> None:

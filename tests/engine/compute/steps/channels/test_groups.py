@@ -99,6 +99,17 @@ def test_what_can_not_shrink_is_left_out_with_the_reason() -> None:
         assert "something else" in graph.left_out["stem"]
 
 
+@pytest.mark.parametrize("maker", [networks.layer_scaled, networks.zero_scaled])
+def test_what_a_scale_near_zero_hides_is_found_out(maker: Callable[[], nn.Module]) -> None:
+    """Training makes it heard; the parameters that the network has stay as they are."""
+    model = own(maker)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    graph = channel_graph(model)
+    assert [g.name for g in graph.groups] == ["stem"]
+    assert "something else" in graph.left_out["inner"]
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
 def test_a_kernel_repeated_for_all_channels_keeps_them() -> None:
     assert [g.name for g in channel_graph(own(networks.Blurred)).groups] == ["inner"]
 
