@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from engine.compute.layers.passes import tensors_in
+from engine.compute.layers.passes import running, tensors_in
 from engine.compute.models.tensors import STATISTICS
 from engine.compute.steps.channels.groups import Gone, Group, positions_gone
 from engine.compute.steps.channels.shrink import shrink
@@ -21,6 +21,8 @@ taken for another more, however little its group does beside those that are remo
 NOISE = 1e-5
 """The same, over the output: what rounding alone may make in a network that hardly depends on the channels."""
 EPSILON = 1e-12
+OTHERWISE = "the model would compute something else"
+"""Why channels stay without which the network runs."""
 PRODUCTS = (
     torch.matmul,
     Tensor.matmul,
@@ -119,19 +121,17 @@ def _wrong_without(
     with _restored(model):
         _zero(model, groups, gone)
         masked = outputs(model, example)
-    running: list[str] = []
-    names = {module: name for name, module in model.named_modules()}
-    with _restored(model), _running(names, running):
+    with _restored(model), running(model) as now:
         try:
             shrink(model, groups, gone)
             pruned = outputs(model, example)
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError):
-            return f"{(running and running[-1]) or 'the model'} does not run with fewer channels"
+            return f"{now[-1] or 'the model'} does not run with fewer channels"
     if pruned.shape != masked.shape:
         return "the output would shrink"
     allowed = TOLERANCE * _largest(whole - masked) + NOISE * _largest(masked)
     if not _largest(pruned - masked) <= allowed:
-        return "the model would compute something else"
+        return OTHERWISE
     return None
 
 
@@ -209,27 +209,6 @@ def _restored(model: nn.Module) -> Iterator[None]:
 
 def _numbers(module: nn.Module) -> dict[str, Any]:
     return {k: v for k, v in vars(module).items() if isinstance(v, int | tuple)}
-
-
-@contextlib.contextmanager
-def _running(names: dict[nn.Module, str], running: list[str]) -> Iterator[None]:
-    """Keeps the names of the modules that are running in `running`, as they are at an error."""
-
-    def enter(module: nn.Module, inputs: Any) -> None:
-        running.append(names.get(module, ""))
-
-    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-        running.pop()
-
-    hooks = [
-        nn.modules.module.register_module_forward_pre_hook(enter),
-        nn.modules.module.register_module_forward_hook(leave),
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class _plain_norms(TorchFunctionMode):

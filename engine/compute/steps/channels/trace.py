@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from engine.compute.layers.passes import tensors_in
+from engine.compute.layers.passes import running, tensors_in
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.coupling import FREE, CouplingGraph
 from engine.compute.steps.channels.labels import (
@@ -52,6 +52,8 @@ MOVES = frozenset(
 PARTS = frozenset(["split", "split_with_sizes", "chunk", "unbind"])
 CREATIONS = ("new_", "zeros", "ones", "empty", "full", "rand")
 """How the names of operations begin that take no more than a size from a tensor."""
+OUTPUT = "the output"
+"""Why the channels of what the model puts out are fixed."""
 REDUCTIONS = frozenset(["mean", "sum", "amax", "amin", "linalg_vector_norm", "var", "std"])
 NORMS = {
     "native_batch_norm": 1,
@@ -75,9 +77,11 @@ def example_for(model: nn.Module) -> Tensor:
 
 def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
     """The ties that one forward pass of `model` on `example` (1, C, H, W) shows; call it in eval mode."""
-    tracer = Tracer(TensorIndex(model))
-    with torch.no_grad(), tracer:
-        output = model(example)
+    with running(model) as now:
+        tracer = Tracer(TensorIndex(model), now)
+        with torch.no_grad(), tracer:
+            output = model(example)
+    tracer.links.because = OUTPUT
     for result in tensors_in(output):
         if (labels := tracer.labels_of(result)) is not None:
             tracer.links.fix(constant(labels))
@@ -87,8 +91,9 @@ def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, collects in `links` what every operation ties together."""
 
-    def __init__(self, memory: TensorIndex) -> None:
+    def __init__(self, memory: TensorIndex, running: Sequence[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._running = running
         self.links = CouplingGraph()
         self._memory = memory
         self._labels: Any = WeakTensorKeyDictionary()
@@ -126,6 +131,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._labels[output] = labels.expand(output.shape)
 
     def _follow(self, func: Any, name: str, args: list[Any], given: dict[str, Any], output: Any) -> None:
+        self.links.because = f"{name} in {self._running[-1] or 'the network itself'}"
         if name in ("convolution", "_convolution", "convolution_overrideable"):
             self._convolution(args, output)
         elif name in ("mm", "linear", "addmm", "bmm", "baddbmm"):
@@ -313,6 +319,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # Over channels the result is one number for all of them (a norm, a mean of everything): it ties nothing, and
         # whether it changes with fewer channels is for the probe to see. Over pixels the labels stay.
         if not dims or any(small.shape[d] > 1 for d in dims):
+            self.links.mix(small)
             self._put(output, torch.tensor(FREE))
         elif output.ndim == tensor.ndim:
             self._put(output, small)
