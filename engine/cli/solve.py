@@ -240,6 +240,4 @@ def _show(
         if loose := [
             measure(COUNTED.get(name, name)).label for name in other if one and name not in one.held
         ]:
-            say(
-                f"{of}: the steps of its preset are not asked for {', '.join(loose)}, which may come out higher"
-            )
+            say(f"{of}: {', '.join(loose)}, as predicted: what its preset makes may have more")

@@ -5,6 +5,7 @@ rendered from these declarations. The docstring under an attribute is its help t
 `engine.params.rows` reads from the source when it is shown.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,8 @@ Family = Literal[
 Several = Field(strict=False)
 """Marks a tuple parameter, so that a YAML list is taken for it: `Annotated[tuple[int, ...], Several]`."""
 Names = Annotated[tuple[str, ...], Several]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+"""The share of a layer that goes."""
 
 
 class Params(BaseModel):
@@ -144,8 +147,13 @@ class StepParams(Params):
 
     @property
     def skips(self) -> bool:
-        """Whether the preset names layers that the step leaves alone."""
-        return bool(getattr(self, "skip", ()))
+        """Whether the preset says of which layers the step leaves others alone."""
+        return bool(getattr(self, "skip", ())) or bool(self.named)
+
+    @property
+    def named(self) -> Mapping[str, float]:
+        """What the preset gives to single layers, by their names (`layers`); the step leaves all others as they are."""
+        return getattr(self, "layers", {})
 
     @property
     def makes_everywhere(self) -> bool:
@@ -162,10 +170,17 @@ class StepParams(Params):
         """Parameters that decide nothing as the others are, or of which more than their values counts."""
         return ()
 
+    def refuse_beside_layers(self, *others: str) -> None:
+        """For validators: raises Clash where one of `others`, which say it of all layers, is given with `layers`."""
+        for other in others if self.named else ():
+            if other in self.model_fields_set:
+                raise Clash(other, "given together with layers, which say it of each", "one of the two")
+
     def key_material(self) -> dict[str, Any]:
         """The parameters that decide the step's result, as plain JSON values."""
+        unnamed = () if self.named else ("layers",)
         material = _with_revisions(
-            self, self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed})
+            self, self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed, *unnamed})
         )
         return material | (
             {"solver": self.solver} if self.solver and material.get("scope") == "solved" else {}

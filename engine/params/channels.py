@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Clash, Family, Names, Params, Rate, StepParams, defaults, param
 from engine.params.overlays import TABLES, Overlay
 from engine.params.pruning import OneShot, Schedule
 from engine.params.runtimes import LARGEST_BATCH, Runtime, TargetRuntime
@@ -78,7 +78,7 @@ class PruneChannels(StepParams):
     spares_skipped: ClassVar[bool] = False
     resizes: ClassVar[bool] = True
     fits_by: ClassVar[tuple[str, ...]] = (
-        *("criterion", "learning", "scope", "skip"),
+        *("criterion", "learning", "scope", "skip", "layers"),
         *("ratio", "speedup", "compression", "latency", "floor", "round_to"),
     )
 
@@ -103,6 +103,10 @@ class PruneChannels(StepParams):
     """Prune until a measured latency is reached. With `scope: cost`, importance alone is tried as an order too, and
     the better one on validation images is taken; with `solved`, networks that the solver proposes by the times of
     layers are measured."""
+    layers: dict[str, Rate] = param({})
+    """The ratio of single layers, such as `{conv1: 0.25, layer1.0.conv1: 0.5}`, to the nearest whole channel; what
+    their channels are coupled to goes with them. Replaces `ratio`, targets, `scope`, `floor`, `round_to` and `skip`;
+    layers that are not named keep all their channels."""
     schedule: Schedule = defaults(OneShot)
     """One shot, or several rounds with training between them."""
     learning: SparsityLearning = defaults(NoLearning)
@@ -147,6 +151,7 @@ class PruneChannels(StepParams):
 
     @model_validator(mode="after")
     def _targets(self) -> Self:
+        self.refuse_beside_layers(*TARGETS, "ratio", "scope", "floor", "round_to", "skip")
         given = [name for name in TARGETS if getattr(self, name) is not None]
         if given and "ratio" in self.model_fields_set:
             raise Clash("ratio", f"given together with {given[0]}", "one of the two")

@@ -51,6 +51,9 @@ class Factorize(StepParams):
     al. 2016). 1×1 convolutions and linear layers are split in two."""
     rank: Rank = defaults(Ratio)
     """How small the layers between become; a layer that would not save weights stays as it is."""
+    layers: dict[str, Annotated[float, Field(gt=0, lt=1)]] = param({})
+    """The share of their weights to remove of single layers, as with `rank: ratio`, such as `{layer3.0.conv1: 0.5}`;
+    replaces `rank`, `scope` and `skip`; layers that are not named stay as they are."""
     scope: Literal["local", "solved"] = "local"
     """Whether `rank` holds for each layer, or its ratio for all together, with ranks by what an earlier step
     `sensitivity: {of: rank}` of the same scheme measured, so that the sum of deviations is least."""
@@ -60,7 +63,8 @@ class Factorize(StepParams):
     """Whether BatchNorm statistics are estimated anew afterwards."""
 
     @model_validator(mode="after")
-    def _solves_for_a_ratio(self) -> Self:
+    def _ranks_said_once(self) -> Self:
+        self.refuse_beside_layers("rank", "scope", "skip")
         if self.scope == "solved" and not isinstance(self.rank, Ratio):
             raise Clash("scope", f"given solved with rank {self.rank.kind}", "rank: {kind: ratio} with it")
         return self

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Clash, Family, Names, Params, Rate, StepParams, defaults, param
 from engine.params.overlays import Overlay
 from engine.params.variants import kind_from_name
 
@@ -66,6 +66,9 @@ class PruneWeights(StepParams):
     they were, and BatchNorm's statistics estimated anew. For pruning without training after it."""
     sparsity: float = param(0.5, ge=0, lt=1)
     """Share of the prunable weights that become zero."""
+    layers: dict[str, Rate] = param({})
+    """The sparsity of single layers, such as `{conv1: 0.3, layer1.0.conv1: 0.9}`; replaces `scope`, `sparsity` and
+    `skip`; layers that are not named stay as they are."""
     pattern: str | None = param(None, pattern=r"^[0-9]{1,2}:[0-9]{1,2}$", form="N:M such as 2:4")
     """N:M pattern: at most N weights stay of every M neighbours along the inputs, such as `2:4`; replaces
     `scope` and `sparsity`."""
@@ -80,7 +83,8 @@ class PruneWeights(StepParams):
         return super().makes_everywhere and self.pattern is None
 
     @model_validator(mode="after")
-    def _pattern_stands_alone(self) -> Self:
+    def _stand_alone(self) -> Self:
+        self.refuse_beside_layers("scope", "sparsity", "pattern", "skip")
         if self.pattern is None:
             return self
         keep, of = (int(part) for part in self.pattern.split(":"))

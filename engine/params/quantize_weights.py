@@ -1,8 +1,8 @@
 """The step that rounds weights to few bits and leaves a network that trains on."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.params.base import Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import Overlay, exclusive_with, ordered
@@ -47,6 +47,9 @@ class QuantizeWeights(StepParams):
 
     bits: int = param(4, ge=2, le=8, unit="bits")
     """Bits of a weight's code; with `scope: solved`, at most so many on average."""
+    layers: dict[str, Annotated[int, Field(ge=2, le=8)]] = param({}, unit="bits")
+    """The bits of single layers, such as `{conv1: 8, layer1.0.conv1: 3}`; replaces `bits`, `scope` and `skip`; layers
+    that are not named stay as they are."""
     scope: Literal["local", "solved"] = "local"
     """Whether all layers get these bits, or each those by what an earlier step `sensitivity: {of: bits}` measured, so
     that the sum of the losses is least; layers that it skipped then get `bits`."""
@@ -66,6 +69,11 @@ class QuantizeWeights(StepParams):
     """Whether BatchNorm statistics are estimated anew afterwards."""
     skip: Names = ()
     """Layers to leave in float: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+    @model_validator(mode="after")
+    def _layers_stand_alone(self) -> Self:
+        self.refuse_beside_layers("bits", "scope", "skip")
+        return self
 
     @property
     def undoes(self) -> tuple[Overlay, ...]:

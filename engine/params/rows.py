@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 from engine.params.base import Params, StepParams
 from engine.params.choices import meaning
 
-_TYPES = {bool: "yes/no", int: "integer", float: "number", str: "text", dict: "mapping", Any: "anything"}
+_TYPES = {bool: "yes/no", int: "integer", float: "number", str: "text", Any: "anything"}
 _NOUNS = {
     "yes/no": "true or false",
     "integer": "a whole number",
@@ -41,7 +41,7 @@ class Row:
         path: Dotted name below the class described, such as `latency.batch`.
         type: `number`, `integer`, `choice`, `text`, `list`, `yes/no`, `mapping`,
             or `group` (rows below it follow).
-        item: Type of a list's items.
+        item: Type of a list's items, or of a mapping's values.
         listable: Whether a list of such values is taken as well as a single one.
         default: Value when not given, as JSON; a variant's default is its kind.
         required: Whether it must be given.
@@ -113,7 +113,7 @@ class Row:
 
     @property
     def one(self) -> "Row":
-        """The row of a single item of a list."""
+        """The row of a single item of a list or mapping."""
         return replace(
             self, type=self.item or self.type, item="", listable=False, optional=False, unit=self.unit
         )
@@ -131,6 +131,8 @@ class Row:
             text = f"a list of {items}{unit}" + (f", {least}" if self.min_items else "")
             named = self.choices if self.item != "choice" else ()
             return ", or ".join([text, *map(str, named)])
+        if self.type == "mapping" and self.bounds:
+            return f"names, each with {self.one.allowed()}"
         text = self._single() + unit
         if self.listable:
             text += ", or a list of them"
@@ -198,7 +200,7 @@ def _docstrings(module: str) -> dict[str, dict[str, str]]:
 
 
 def find(cls: type[Params], path: str) -> Row | None:
-    """The row of a dotted path; below a free mapping, the mapping's; a variant's `kind`, the variant's."""
+    """The row of a dotted path; below a mapping, the mapping's; a variant's `kind`, the variant's."""
     rows = describe(cls)
     owner = path.removesuffix(".kind")
     if owner != path and any(row.path.startswith(f"{owner}.") and row.when for row in rows):
@@ -320,12 +322,15 @@ def _read(annotation: Any, shape: _Shape) -> None:
         shape.choices += get_args(annotation)
     elif origin is tuple:
         _read_tuple(get_args(annotation)[0], shape)
+    elif origin is dict:
+        _read(get_args(annotation)[1], shape)
+        shape.noun, shape.item = "mapping", shape.noun
     elif annotation is NoneType:
         shape.optional = True
     elif isinstance(annotation, type) and issubclass(annotation, Params):
         _read_class(annotation, shape)
     else:
-        shape.noun = _TYPES[origin or annotation]
+        shape.noun = _TYPES[annotation]
 
 
 def _read_tuple(item: Any, shape: _Shape) -> None:

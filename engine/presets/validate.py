@@ -80,7 +80,7 @@ def _translate(
         return None
     if row is None:
         return Problem(node.place, node.path, given(node), "")
-    if isinstance(holder, Listing):
+    if isinstance(holder, Listing) or row.path != parent:
         row = row.one
     return Problem(node.place, node.path, given(node), row.allowed(), _hint(node, row))
 

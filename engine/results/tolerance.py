@@ -17,6 +17,8 @@ INCREASE = "loss_increase"
 DEVIATION = "deviation"
 """How far the row's outputs are from those of the unpruned model, relative to how much these differ from image to
 image: a mean square, and so never negative, as a small increase of the loss is by chance."""
+SHAPES = "shapes"
+"""Where a step's findings have the shapes of the weights that it measured, by their names."""
 BETWEEN = 4
 """Points of a deviation's curve from one measured rate to the next."""
 QUALITIES = tuple(f"validation_{name}" for name in table.QUALITIES)

@@ -4,6 +4,7 @@ A worker finds it out before anything is trained (`engine.search.reach`). The st
 on, or is replayed, proposes the same.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,7 +46,9 @@ def _clipped(one: Dimension, most: float | None) -> Dimension:
         return one
     if one.values:
         return replace(one, values=tuple(value for value in one.values if _in_reach(value, most)))
-    return replace(one, high=min(one.high, most)) if most > one.low else replace(one, values=(one.low,))
+    if most <= one.low:
+        return replace(one, values=(one.between(0.0),))
+    return replace(one, high=min(one.high, math.floor(most) if one.whole else most))
 
 
 def _in_reach(value: Any, most: float) -> bool:

@@ -1,7 +1,7 @@
 """A search's first candidates where a `sensitivity` step of its baseline has measured what layers lose: as far along
 each technique as what may be lost is predicted to go, without training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from engine.presets.auto import FAR
@@ -47,11 +47,7 @@ def _value(field: tuple[str, ...], table: Table, loss: float, goal: str) -> floa
     assert proposal is not None, "nothing removed loses nothing"
     if table.of == "channels":
         return proposal.before[least] / max(proposal.amounts[least], 1.0)
-    return float(_parameters(proposal.steps).get("sparsity", 0.0))
-
-
-def _parameters(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return dict(next(iter(steps[0].values()))) if steps else {}
+    return table.share(proposal.levels)
 
 
 def _alike(table: Table, loss: float) -> float:

@@ -3,6 +3,9 @@
 What layers lose and save is taken to add up. For weights, bits and ranks what they save does. A network with fewer
 channels costs products of two groups' widths: there the shares that are left are taken to multiply, which is near to
 it; what was chosen is counted exactly, and chosen anew until the limits just hold.
+
+Which of two networks is better, deviations tell (`added_curves`), as in steps with `scope: solved`: of few images the
+quality that layers lose is mostly noise. How much quality is lost, the sum of what rows lost of it tells.
 """
 
 import math
@@ -15,20 +18,23 @@ from typing import Any
 from engine.errors import UsageError
 from engine.measures.layer_times import TIMES
 from engine.params import STEPS
-from engine.results.tolerance import cost_at, drop_curves, quality
-from engine.search.solver import Option, solve
-from engine.search.widths import WIDTHS, Widths
+from engine.results.tolerance import DEVIATION, SHAPES, added_curves, cost_at, drop_curves, quality
+from engine.search.solver import Option, frontier
+from engine.search.widths import WIDTHS, Widths, gone_at
 from engine.text.phrases import names
 
 FLOAT_BITS = 32
 """Bits of a weight that is not rounded; rows of bits tell the share that is removed of them."""
 FINER, MOST = 2, 30
 """Levels between two that were measured, fewer where a layer would have more than so many; of bits there are none."""
-MEASURES = ("size.packed", "parameters", "macs")
+SIZE = "size.packed"
+EXACT = ("parameters", "macs")
+MEASURES = (SIZE, *EXACT)
 """What rows have of a network beside its quality, and perhaps a latency; parameters and multiply-accumulates that are
 zero don't count."""
-TIMES_FEWER = {"macs": "speedup", "parameters": "compression"}
-"""Parameters of `prune.channels` that ask for so many times less of a measure."""
+DIGITS, ROUNDING = 4, 1e-9
+"""Digits of a rate behind the point, as presets have it, which tell the widths of ten thousand channels apart; and what
+sums of floats may miss."""
 LEAST = 1e-6
 """Share of a measure that a network with fewer channels has at least."""
 TURNS, NEAR = 6, 0.02
@@ -43,8 +49,8 @@ class Proposal:
 
     `of`: what is removed; `levels`: the share of each layer; `loss`: of quality, a fraction, at most all of it;
     `amounts`: by measure, as those of the network as it is, `before`; `seconds`: that it took to solve; `steps`: those
-    of a preset that make about this network, after the sensitivity step: they choose layers anew. `held`: the measures
-    of which the network that they make has no more than was asked for.
+    of a preset that make this network after the sensitivity step; where milliseconds were asked for, one that is
+    measured to take as few, whatever its levels. `held`: the limits that it is sure to hold; others are predicted.
     """
 
     of: str
@@ -63,10 +69,12 @@ class Proposal:
 
 @dataclass(frozen=True)
 class _Level:
-    """A layer at a level: what it loses of quality, and what it saves of each measure (see `Table.saving`)."""
+    """A layer at a level: what it loses of quality, what it adds to the sum that is to be least, and what it saves of
+    each measure (see `Table.saving`)."""
 
     rate: float
     loss: float
+    cost: float
     savings: Mapping[str, float]
 
 
@@ -83,18 +91,55 @@ class Table:
             name: float(reference[name]) for name in (*MEASURES, self.latency) if name in reference
         }
         self._widths = Widths(scanned[WIDTHS], times) if WIDTHS in scanned else None
+        self._shapes: Mapping[str, Sequence[int]] = scanned.get(SHAPES, {})
+        self._bytes = _each(reference, scanned["rows"], SIZE, "parameters")
+        losses = drop_curves(scanned)
+        costs = added_curves(scanned["rows"]) if all(DEVIATION in row for row in scanned["rows"]) else losses
         rows: dict[str, list[Mapping[str, Any]]] = {}
-        for row in scanned["rows"]:
+        for row in sorted(scanned["rows"], key=lambda row: float(row["rate"])):
             rows.setdefault(row["layer"], []).append(row)
-        curves = drop_curves(scanned)
         self.layers: dict[str, list[_Level]] = {}
-        for layer, found in rows.items():
-            measured = [_Level(0.0, 0.0, dict.fromkeys(self.before, 0.0))]
-            for row in sorted(found, key=lambda row: float(row["rate"])):
-                rate = float(row["rate"])
-                savings = {name: self._saving(name, float(row[name])) for name in self.before}
-                measured.append(_Level(rate, cost_at(curves[layer], rate), savings))
-            self.layers[layer] = measured if self.of == "bits" else _finer(measured)
+        for layer in losses:
+            measured = {0.0: dict.fromkeys(self.before, 0.0)}
+            for row in rows[layer]:
+                measured[float(row["rate"])] = {n: self._saving(n, float(row[n])) for n in self.before}
+            self.layers[layer] = [
+                _Level(
+                    rate,
+                    cost_at(losses[layer], rate),
+                    cost_at(costs[layer], rate),
+                    self._savings(layer, measured, rate),
+                )
+                for rate in self._rates(layer, [*measured])
+            ]
+
+    def _rates(self, layer: str, measured: list[float]) -> list[float]:
+        """The levels that a layer may have, with such between those measured where what they save is known too."""
+        if self.of in ("bits", "rank"):
+            return measured
+        finer = _finer(measured)
+        if self._widths is None or layer not in self._widths.units:
+            return finer
+        units, step = self._widths.units[layer], self._widths.steps.get(layer, 1)
+        fewest = max(math.ceil(units * (1 - measured[-1]) / step - ROUNDING), 1) * step
+        left = (min(max(round(units * (1 - rate) / step) * step, fewest), units) for rate in finer)
+        return sorted({min(round(1 - one / units, DIGITS), measured[-1]) for one in left})
+
+    def _savings(
+        self, layer: str, measured: Mapping[float, Mapping[str, float]], rate: float
+    ) -> dict[str, float]:
+        """What the layer saves at a rate, on a straight line between two measured ones; of weights counted."""
+        low, high = next((pair for pair in pairwise(measured) if rate <= pair[1]), (0.0, 0.0))
+        part = (rate - low) / (high - low) if high else 0.0
+        found = {n: one + part * (measured[high][n] - one) for n, one in measured[low].items()}
+        weights = math.prod(self._shapes.get(f"{layer}.weight", [0]))
+        most = max(measured)
+        gone = measured[most].get("parameters", 0.0)
+        if self.of == "weights" and weights and gone:
+            zero = round(most * weights) - gone
+            found["parameters"] = max(round(rate * weights) - zero, 0.0)
+            found["macs"] = found["parameters"] * (measured[most].get("macs", 0.0) / gone)
+        return found
 
     def _saving(self, name: str, left: float) -> float:
         """What sums over layers: the amount itself, or of channels the logarithm of the share that is left."""
@@ -126,6 +171,7 @@ class Table:
         if found is None:
             return None
         amounts = self.amounts(found)
+        timed = self.of == "channels" and self.latency in (least, *limits)
         return Proposal(
             self.of,
             {layer: one.rate for layer, one in found.items()},
@@ -133,17 +179,20 @@ class Table:
             amounts,
             dict(self.before),
             time.monotonic() - started,
-            self._steps(found, amounts, (least, *limits)),
-            [name for name in limits if name in self._held],
+            self._as_fast(amounts) if timed else self._steps(found),
+            [name for name in limits if name in ((self.latency,) if timed else self._counted)],
         )
 
     @property
-    def _held(self) -> tuple[str, ...]:
-        """What the steps can be asked for: sizes go with parameters; of bits only their average, in whole bits."""
+    def _counted(self) -> tuple[str, ...]:
+        """What a network has exactly as its levels say. How many weights rounding makes zero, only rounding tells, and
+        where zeros go with channels, which ones are taken."""
         if self.of == "bits":
             return ()
-        exact = ("macs", self.latency) if self.of == "channels" else ()
-        return (*exact, "parameters", "size.packed")
+        if self.of != "channels":
+            return EXACT
+        whole = self._widths.whole if self._widths else {}
+        return tuple(name for name in EXACT if name in whole and round(whole[name]) == self.before[name])
 
     def amounts(self, found: Mapping[str, _Level]) -> dict[str, float]:
         """What a network has of each measure, with each layer at a level."""
@@ -152,16 +201,14 @@ class Table:
         if self._widths is None:
             return amounts
         units = self._widths.units
-        left = {
-            name: n - min(round(found[name].rate * n), n - 1) for name, n in units.items() if name in found
-        }
+        left = {name: n - gone_at(n, found[name].rate) for name, n in units.items() if name in found}
         whole, exact = self._widths.whole, self._widths.amounts(left)
-        shares = {name: exact[name] / whole[name] for name in exact if whole[name]}
-        # Trained weights take about the same bits, whatever layer they are of.
-        shares["size.packed"] = shares["parameters"]
-        return {
-            name: self.before[name] * shares[name] if name in shares else amounts[name] for name in amounts
-        }
+        amounts |= {n: self.before[n] * exact[n] / whole[n] for n in exact if n in amounts and whole[n]}
+        if SIZE in amounts:
+            amounts[SIZE] = self.before[SIZE] - self._bytes * (
+                self.before["parameters"] - amounts["parameters"]
+            )
+        return amounts
 
     def _chosen(self, least: str, limits: Mapping[str, float]) -> dict[str, _Level] | None:
         """A level for each layer, which between them hold the limits by what is counted."""
@@ -196,115 +243,97 @@ class Table:
         return {layer: levels[-1] for layer, levels in self.layers.items()}
 
     def _has(self, found: Mapping[str, _Level], name: str) -> float:
-        """What a choice of levels has of a measure, or loses of the quality."""
-        return sum(one.loss for one in found.values()) if name == QUALITY else self.amounts(found)[name]
+        """What a choice of levels has of a measure, or of what is to be least where quality is."""
+        return sum(one.cost for one in found.values()) if name == QUALITY else self.amounts(found)[name]
 
     def _solved(self, least: str, limits: Mapping[str, float]) -> dict[str, _Level] | None:
-        """The choice of levels that is best by what layers save alone."""
+        """The choice of levels that is best by what layers save alone, of those that each lose least for what they
+        have: which of them lose no more quality than may be, each tells."""
         most = {
             name: [max(one.savings[name] for one in levels) for levels in self.layers.values()]
             for name in self.before
         }
-        bounds = [
-            limits[name] if name == QUALITY else sum(most[name]) - self._saving(name, limits[name])
-            for name in limits
-        ]
+        # Without a limit a measure may be what it is.
+        limited = {name: limits.get(name, self.before[name]) for name in (*limits, least) if name != QUALITY}
+        bounds = [sum(most[name]) - self._saving(name, limit) for name, limit in limited.items()]
         if any(bound < 0 for bound in bounds):
             return None
         options = {
             layer: [
                 Option(
                     float(place),
-                    _part(one, least, most, number),
-                    tuple(_part(one, name, most, number) for name in limits),
+                    one.cost,
+                    tuple(max(most[name][number] - one.savings[name], 0.0) for name in limited),
                 )
                 for place, one in enumerate(levels)
             ]
             for number, (layer, levels) in enumerate(self.layers.items())
         }
-        chosen = solve(options, bounds)
-        if chosen is None:
-            return None
-        return {layer: self.layers[layer][int(one.level)] for layer, one in chosen.items()}
+        networks = [
+            {layer: self.layers[layer][int(one.level)] for layer, one in chosen.items()}
+            for chosen in frontier(options, bounds)
+        ]
+        allowed = limits.get(QUALITY, math.inf)
+        within = [found for found in networks if sum(one.loss for one in found.values()) <= allowed]
+        return min(within, key=lambda found: self._rank(found, least), default=None)
 
-    def _steps(
-        self, found: Mapping[str, _Level], amounts: Mapping[str, float], asked: Sequence[str]
-    ) -> list[dict[str, Any]]:
-        """What a preset has after the sensitivity step for about this network; nothing where nothing is removed."""
-        kind = next(kind for kind, cls in STEPS.items() if cls.rates_of == self.of)
-        share = self.share(found)
-        match self.of:
-            case "weights":
-                given: dict[str, Any] = {"sparsity": share}
-            case "channels" if self.latency in asked:
-                _, runtime, batch = self.latency.split(".")
-                faster = round(self.before[self.latency] / amounts[self.latency], 2)
-                given = {"latency": {"speedup": faster, "runtime": runtime, "batch": int(batch)}}
-            case "channels":
-                # What is asked for of both has to hold of both.
-                fewer = ["macs"] if "macs" in asked else []
-                fewer += ["parameters"] if not fewer or {"parameters", "size.packed"} & {*asked} else []
-                times = {TIMES_FEWER[one]: _rounded_up(self.before[one] / amounts[one]) for one in fewer}
-                given = {name: value for name, value in times.items() if value > 1}
-            case "rank":
-                given = {"scheme": self.scheme, "rank": {"kind": "ratio", "ratio": share}}
-            case _:
-                given = {"bits": self._average_bits(found)}
-        faster = given["latency"]["speedup"] > 1 if "latency" in given else bool(given)
-        if not any(one.rate for one in found.values()) or not faster:
+    def _rank(self, found: Mapping[str, _Level], least: str) -> tuple[float, ...]:
+        """Less is better: what it has of what is to be least, by what layers save alone, and what it loses."""
+        cost = sum(one.cost for one in found.values())
+        return (cost,) if least == QUALITY else (-sum(one.savings[least] for one in found.values()), cost)
+
+    def _steps(self, found: Mapping[str, _Level]) -> list[dict[str, Any]]:
+        """What a preset has after the sensitivity step for this network; nothing where nothing is removed."""
+        rates = {layer: one.rate for layer, one in found.items() if one.rate}
+        if not rates:
             return []
+        given: dict[str, Any] = {"layers": rates}
+        if self.of == "bits":
+            given = {"layers": {layer: round(FLOAT_BITS * (1 - rate)) for layer, rate in rates.items()}}
+        elif self.of == "rank":
+            given = {"scheme": self.scheme, **given}
         # Rows were scored with statistics estimated anew; other steps do that themselves.
         anew: list[dict[str, Any]] = [{"calibrate": {}}] if self.of == "weights" else []
-        return [{kind: {"scope": "solved", **given}}, *anew]
+        return [{self._kind: given}, *anew]
 
-    def _average_bits(self, found: Mapping[str, _Level]) -> int:
-        """Bits of a weight on average, 2 to 8; layers count by what of them their fewest bits save."""
-        sizes = {
-            layer: levels[-1].savings[self._size] / levels[-1].rate for layer, levels in self.layers.items()
-        }
-        total = sum(n * FLOAT_BITS * (1 - found[layer].rate) for layer, n in sizes.items())
-        return min(max(math.ceil(total / sum(sizes.values())), 2), 8)
+    def _as_fast(self, amounts: Mapping[str, float]) -> list[dict[str, Any]]:
+        """The same where milliseconds were asked for: they are predicted, so the step measures networks until one takes
+        as few."""
+        _, runtime, batch = self.latency.split(".")
+        faster = round(self.before[self.latency] / amounts[self.latency], 2)
+        target = {"speedup": faster, "runtime": runtime, "batch": int(batch)}
+        return [{self._kind: {"scope": "solved", "latency": target}}] if faster > 1 else []
 
     @property
-    def _size(self) -> str:
-        return "size.packed" if "size.packed" in self.before else "parameters"
+    def _kind(self) -> str:
+        return next(kind for kind, cls in STEPS.items() if cls.rates_of == self.of)
 
-    def share(self, found: Mapping[str, _Level]) -> float:
-        """Of weights: the share of those of all layers that goes."""
-        removed = {layer: one.savings["parameters"] for layer, one in found.items()}
-        whole = {
-            layer: levels[-1].savings["parameters"] / levels[-1].rate
-            for layer, levels in self.layers.items()
-            if levels[-1].rate
+    def share(self, levels: Mapping[str, float]) -> float:
+        """Of weights: the share of those of all layers that goes, where each loses so much."""
+        sizes = {
+            layer: one[-1].savings["parameters"] / one[-1].rate
+            for layer, one in self.layers.items()
+            if one[-1].rate
         }
-        return round(sum(removed.values()) / sum(whole.values()), 4) if whole else 0.0
+        gone = sum(size * levels[layer] for layer, size in sizes.items())
+        return round(gone / sum(sizes.values()), 4) if sizes else 0.0
 
 
-def _rounded_up(times: float) -> float:
-    """To two digits behind the point, so that no more is left than was counted."""
-    return math.ceil(100 * times - 1e-6) / 100
+def _each(reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], name: str, of: str) -> float:
+    """How much of a measure goes with each one of another, over all rows; 0 where they don't tell.
+
+    A file's bytes go so with parameters: trained weights take about the same bits whatever layer they are of, and what
+    stands around tensors stays.
+    """
+    if not {name, of} <= reference.keys():
+        return 0.0
+    gone, those = (sum(float(reference[one]) - float(row[one]) for row in rows) for one in (name, of))
+    return gone / those if those > 0 else 0.0
 
 
-def _part(one: _Level, name: str, most: Mapping[str, Sequence[float]], number: int) -> float:
-    """What a level adds to a sum that is to be small: the loss, or what it saves less than the layer could."""
-    return max(one.loss, 0.0) if name == QUALITY else max(most[name][number] - one.savings[name], 0.0)
-
-
-def _finer(measured: Sequence[_Level]) -> list[_Level]:
-    """With levels between those measured, on straight lines."""
-    found = [measured[0]]
+def _finer(measured: Sequence[float]) -> list[float]:
+    """With rates between those measured, evenly spread."""
     between = max(min(FINER, MOST // (len(measured) - 1) - 1), 0)
-    for low, high in pairwise(measured):
-        for step in range(1, between + 2):
-            part = step / (between + 1)
-            found.append(
-                _Level(
-                    low.rate + part * (high.rate - low.rate),
-                    low.loss + part * (high.loss - low.loss),
-                    {
-                        name: low.savings[name] + part * (high.savings[name] - low.savings[name])
-                        for name in low.savings
-                    },
-                )
-            )
-    return found
+    parts = [step / (between + 1) for step in range(1, between + 1)]
+    inner = {round(low + part * (high - low), DIGITS) for low, high in pairwise(measured) for part in parts}
+    return sorted(inner | {*measured})

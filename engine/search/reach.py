@@ -54,7 +54,7 @@ ESTIMATED = 1.5
 NOISY = 1.3
 """The same for latencies, which are measured briefly; and for amounts that go in whole channels, `COARSE`."""
 COARSE = 1.05
-FURTHER = (("speedup",), ("compression",), ("ratio",), ("latency", "speedup"))
+FURTHER = (("speedup",), ("compression",), ("ratio",), ("count",), ("latency", "speedup"))
 """Parameters of which a network allows so much and no more (`engine.errors.OutOfReach`)."""
 DECIDES = ("floor", "round_to", "scope", "skip", "keep")
 """Parameters of the same steps that decide over how much."""

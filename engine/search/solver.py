@@ -42,6 +42,16 @@ def solve(layers: Mapping[str, Sequence[Option]], limits: Sequence[float]) -> di
     Exact where no two sums of costs fall into one of the cells that a limit is divided in (whole numbers up to `CELLS`
     under one limit do not); else near to it. None where no choice holds all limits: for one limit that is certain.
     """
+    found = _front(layers, limits)
+    return _options(min(found, key=lambda choice: (choice.loss, choice.costs)), layers) if found else None
+
+
+def frontier(layers: Mapping[str, Sequence[Option]], limits: Sequence[float]) -> list[dict[str, Option]]:
+    """Choices within the limits of which each is the best of those that cost about the same."""
+    return [_options(choice, layers) for choice in _front(layers, limits)]
+
+
+def _front(layers: Mapping[str, Sequence[Option]], limits: Sequence[float]) -> list[_Choice]:
     bounds = tuple(limit * (1 + ROUNDING) + ROUNDING for limit in limits)
     each = [_useful(options) for options in layers.values()]
     # What the layers after each one take at least: choices that leave less than that lead nowhere.
@@ -56,8 +66,12 @@ def solve(layers: Mapping[str, Sequence[Option]], limits: Sequence[float]) -> di
         else:
             front = _with_layer(front, options, bounds, after)
         if not front:
-            return None
-    last: _Choice | None = min(front, key=lambda choice: (choice.loss, choice.costs))
+            break
+    return front
+
+
+def _options(choice: _Choice, layers: Mapping[str, Sequence[Option]]) -> dict[str, Option]:
+    last: _Choice | None = choice
     chosen: dict[str, Option] = {}
     for name in reversed(list(layers)):
         assert last is not None and last.option is not None

@@ -16,11 +16,21 @@ WIDTHS = "crossing widths"
 """Where a step's findings have them."""
 
 
+def gone_at(units: int, rate: float) -> int:
+    """How many of a group's units are gone at a rate, to the nearest; one stays.
+
+    >>> gone_at(16, 0.3), gone_at(3, 0.9)
+    (5, 2)
+    """
+    return min(round(rate * units), units - 1)
+
+
 class Widths:
     """`told` is what `engine.compute.steps.channels.narrower.widths` gave, `times` what layers take, if it is known."""
 
     def __init__(self, told: Mapping[str, Any], times: Mapping[str, Any] | None) -> None:
         self.units: dict[str, int] = dict(told["units"])
+        self.steps: dict[str, int] = dict(told.get("steps", {}))
         self._axes: list[list[list[Any]]] = told["axes"]
         self._terms, self._fixed = told["terms"], told["fixed"]
         self._layers, self._times = told.get("layers", ()), times

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.datasets.preprocess import unsaid
 from engine.machine.value import Machine
-from engine.params import Distill, PruneBlocks, QuantizeQat, Step
+from engine.params import Distill, PruneBlocks, PruneChannels, QuantizeQat, Step
 from engine.params.distillation import ModelTeacher, own_teachers
 from engine.params.preset import Data, Model
 from engine.params.runtimes import KIND
@@ -140,6 +140,8 @@ def _named(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The step's parameters that name layers of the network it works on, with the names."""
     if skip := getattr(step, "skip", ()):
         yield "skip", skip
+    if step.named and not isinstance(step, PruneChannels):  # of channels, groups tell: see `fits`
+        yield "layers", tuple(step.named)
     if isinstance(step, PruneBlocks) and step.keep:
         yield "keep", step.keep
     if isinstance(step, Distill) and (pairs := getattr(step.method, "layers", ())):

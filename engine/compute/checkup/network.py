@@ -16,7 +16,7 @@ from engine.compute.data import Dataset
 from engine.compute.layers import overlays
 from engine.compute.layers.copies import contents, copied
 from engine.compute.layers.passes import evaluating, single_valued_norms
-from engine.compute.layers.select import check_skip, left, prunable_layers
+from engine.compute.layers.select import check_named, check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
@@ -192,6 +192,9 @@ def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> 
         if parameter == "skip":
             check_skip(layers, tuple(names), step)
             _check_left(layers, tuple(names), step)
+            continue
+        if parameter == "layers":
+            check_named(layers, names, step)
             continue
         missing = [name for name in names if name not in layers]
         if missing:

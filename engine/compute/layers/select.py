@@ -1,11 +1,13 @@
 """Which layers a step may change, and their weights."""
 
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from engine.errors import SecateurError
+from engine.text.phrases import nearest
 
 PRUNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
 
@@ -36,14 +38,18 @@ def is_trained(layer: nn.Module) -> bool:
     return weight_of(layer).requires_grad
 
 
-def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Module]:
-    """Convolutions and linear layers by name, without those that `skip` names by name or type.
+def prunable_layers(
+    model: nn.Module, skip: tuple[str, ...], only: Collection[str] = ()
+) -> dict[str, nn.Module]:
+    """Convolutions and linear layers by name, without those that `skip` names by name or type; those that `only` names
+    alone, where it names any.
 
-    Raises SecateurError when an entry of `skip` names nothing, or nothing is left.
+    Raises SecateurError when an entry of `skip` or `only` names nothing, or nothing is left.
     """
     prunable: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, PRUNABLE)}
     check_skip(prunable, skip)
-    kept = left(prunable, skip)
+    check_named(prunable, only)
+    kept = {name: module for name, module in left(prunable, skip).items() if not only or name in only}
     if not prunable:
         raise SecateurError(
             "There is nothing to compress",
@@ -75,6 +81,18 @@ def check_skip(layers: dict[str, nn.Module], skip: tuple[str, ...], step: str = 
                 f"{f'{step}.' if step else ''}skip names no layer: {pattern}",
                 f"The model's layers with weights are {', '.join(prunable)}.",
                 "Use a layer's name, a pattern such as layer3.*, or a type such as Linear.",
+            )
+
+
+def check_named(layers: Mapping[str, nn.Module], names: Collection[str], step: str = "") -> None:
+    """Raises SecateurError when one of `names`, those of `layers` of `step`, is none of a layer with weights."""
+    prunable = [name for name, module in layers.items() if isinstance(module, PRUNABLE)]
+    for name in names:
+        if name not in prunable:
+            raise SecateurError(
+                f"{f'{step}.' if step else ''}layers names no layer: {name}",
+                f"The model's layers with weights are {', '.join(prunable)}.",
+                f"Did you mean {best}?" if (best := nearest(name, prunable)) else "Use a layer's whole name.",
             )
 
 

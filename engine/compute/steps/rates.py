@@ -5,15 +5,16 @@ and Connections"), who read such curves by eye: tolerant layers give more, sensi
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from engine.compute.models import edits
 from engine.errors import SecateurError
-from engine.results.tolerance import Curve, Row, added_curves, cost_at, loss_curves
+from engine.results.tolerance import SHAPES, Curve, Row, added_curves, cost_at, loss_curves
 from engine.search.solver import Option, solve
+from engine.text.phrases import listed
 
 NOTE = "sensitivity"
 """The model's note: what was found, by what was removed."""
@@ -32,7 +33,7 @@ Rates = dict[str, float]
 def findings(model: nn.Module, of: Of) -> dict[str, Any]:
     """What an earlier `sensitivity` step found on the model: `of`, `criterion`, `reference`, `rows`.
 
-    Raises SecateurError when there was no such step.
+    Raises SecateurError when there was no such step, or layers that it measured are other ones now.
     """
     measured: dict[str, Any] | None = edits.notes(model).get(NOTE, {}).get(of)
     if measured is None:
@@ -41,7 +42,25 @@ def findings(model: nn.Module, of: Of) -> dict[str, Any]:
             f"This scope needs what an earlier step `sensitivity: {{of: {of}}}` found.",
             "Put that step before this one, or choose another scope.",
         )
+    before = measured.get(SHAPES, {})
+    now = shapes(model, before)
+    if other := [name.rpartition(".")[0] for name, shape in before.items() if now[name] != shape]:
+        raise SecateurError(
+            f"The sensitivity of {of} was measured on another network than this one has become",
+            f"{listed(other)} had other shapes then, so what it predicts would be wrong.",
+            f"Put the step `sensitivity: {{of: {of}}}` right before this one, or choose another scope.",
+        )
     return measured
+
+
+def shapes(model: nn.Module, tensors: Iterable[str]) -> dict[str, list[int]]:
+    """The shapes of these weights as they are computed with, by name; none where there is no such weight."""
+    modules, found = dict(model.named_modules()), {}
+    for name in tensors:
+        module, _, tensor = name.rpartition(".")
+        weight = getattr(modules.get(module), tensor, None)
+        found[name] = list(weight.shape) if isinstance(weight, Tensor) else []
+    return found
 
 
 def rates_for(

@@ -35,7 +35,7 @@ from engine.compute.steps.factorization.step import able_layers, split
 from engine.compute.steps.pruning.importance import importance
 from engine.compute.steps.pruning.rounds import keep_largest
 from engine.compute.steps.quantization.grids import fit_grid
-from engine.compute.steps.rates import NOTE
+from engine.compute.steps.rates import NOTE, shapes
 from engine.compute.tasks import Score, task_of
 from engine.compute.tasks.evaluate import outputs, score
 from engine.compute.training.resume import OVERTAKEN
@@ -45,8 +45,8 @@ from engine.params.calibrate import Calibrate
 from engine.params.channels import LatencyTarget
 from engine.params.factorization import Factorize, Ratio
 from engine.params.sensitivity import Sensitivity
-from engine.results.tolerance import DEVIATION, INCREASE
-from engine.search.widths import WIDTHS
+from engine.results.tolerance import DEVIATION, INCREASE, SHAPES
+from engine.search.widths import WIDTHS, gone_at
 from engine.store.files import explained, read_json, write_json
 
 CALIBRATION = Calibrate(images=512, batch=256)
@@ -87,6 +87,7 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     Reported among the step's measures, and kept in the model's notes for later steps:
 
     - `of`, `criterion`, and of rank the `scheme`;
+    - `shapes` of the weights that were measured, by their names: of channels, those that make them;
     - `reference`: what rows have, with nothing compressed and all else equal;
     - `rows`, one for each layer and level: quality and loss on validation images, `deviation` of the outputs for some
       of them from the reference's, parameters left and the MACs they take, the estimated bytes of a packed file
@@ -114,12 +115,16 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
             layers = _rank(model, params, context)
         case _:
             assert_never(params.of)
-    about: dict[str, str] = {"of": params.of, "criterion": params.criterion}
+    about: dict[str, Any] = {"of": params.of, "criterion": params.criterion}
     about |= {"scheme": params.scheme} if params.of == "rank" else {}
     times = None
     if params.latency:
         with context.alone():
             times = _times(model, layers, shrinking, params, context)
+    tensors = (
+        [group.root.tensor for group in shrinking[1]] if shrinking else [f"{name}.weight" for name in layers]
+    )
+    about[SHAPES] = shapes(shrinking[0] if shrinking else model, tensors)
     scanned = about | _scan(model, layers, params, context, times)
     more = {WIDTHS: widths(*shrinking, times)} if shrinking else {}
     more |= {TIMES: times.as_dict()} if times else {}
@@ -363,7 +368,7 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compres
 
     @contextmanager
     def without(rate: float) -> Iterator[Changed]:
-        gone = order[: min(round(rate * group.units), group.units - 1)]
+        gone = order[: gone_at(group.units, rate)]
         pruned = copied(model)
         shrink(pruned, [group], {group.name: gone})
         yield Changed(to_device(pruned, next(model.parameters()).device).eval())

@@ -175,7 +175,7 @@ class _Reach:
         except OutOfReach as error:
             searched = self._searched.get(given.get("id", given["kind"]), [])
             # A latency that was measured may be missed by chance when it is measured again.
-            nothing = error.most <= (0.0 if error.field == ("ratio",) else 1.0)
+            nothing = error.most <= (0.0 if error.field in (("ratio",), ("count",)) else 1.0)
             if again or nothing or list(error.field) not in searched:
                 raise
             _put(given, error.field, error.most)

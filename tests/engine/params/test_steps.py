@@ -27,3 +27,18 @@ def test_a_step_can_be_had_by_the_name_of_its_class() -> None:
     with pytest.raises(AttributeError, match="Prunes"):
         params.Prunes  # noqa: B018
     assert "prunes" not in STEPS and STEPS.get("prunes") is None
+
+
+def test_keys_are_those_of_before_there_were_layers_where_none_is_named() -> None:
+    values: dict[str, float] = {
+        "prune.weights": 0.5,
+        "prune.channels": 0.5,
+        "quantize.weights": 4,
+        "factorize": 0.5,
+    }
+    assert {kind for kind, cls in STEPS.items() if "layers" in cls.model_fields} == values.keys()
+    assert not any("layers" in cls().key_material() for cls in STEPS.values())
+    for kind, value in values.items():
+        named = STEPS[kind].model_validate({"layers": {"conv1": value}}).key_material()
+        assert named["layers"] == {"conv1": value}
+        assert {**STEPS[kind]().key_material(), "layers": named["layers"]} == named

@@ -20,6 +20,22 @@ STEPS = [
         "no such step", "  - trian: {epochs: 1}", 4, "steps[0].trian", "is not a step", "did you mean train?"
     ),
     steps("half a name", "  - train\n  - prune: {}", 5, "steps[1].prune", "did you mean prune.weights?"),
+    steps(
+        "a layer's sparsity 1",
+        "  - train\n  - prune.weights: {layers: {conv1: 0.5, layer1.0.conv1: 1.0}}",
+        5,
+        "steps[1].prune.weights.layers.layer1.0.conv1",
+        "given 1.0",
+        "a number ≥ 0 and < 1",
+    ),
+    steps(
+        "layers and all of them",
+        "  - train\n  - prune.channels: {layers: {conv1: 0.5}, speedup: 2}",
+        5,
+        "steps[1].prune.channels.speedup",
+        "given together with layers",
+        "one of the two",
+    ),
     steps("a number", "  - 5", 4, "steps[0]", "given 5", "one step"),
     steps("two in one", "  - train:\n    epochs: 3", 4, "steps[0]", "indent the parameters below `train:`"),
     steps("parameters a number", "  - train: 5", 4, "steps[0].train", "given 5", "parameters such as"),

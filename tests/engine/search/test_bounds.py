@@ -51,6 +51,20 @@ def test_ranges_and_lists_end_where_nothing_more_is_in_reach() -> None:
     assert found.between(0.7) == 5.43
 
 
+@pytest.mark.parametrize("most", [1, 3])
+def test_whole_numbers_end_with_a_whole_number(most: int) -> None:
+    found = read("prune.blocks: {count: 1..8}")
+    assert found.space is not None
+    path = "prune.blocks.count"
+    bounds = [Bound(path, float(most), {})]
+    point = {one.path: one.between(1.0) for one in found.space.dimensions}
+    (first, *_) = clipped(found.space, bounds).dimensions
+    for value in (first.between(1.0), (within(found.space, bounds, point) or {})[path]):
+        assert value == most and isinstance(value, int)
+    (blocks, *_) = reach._techniques(found)
+    assert blocks["furthest"] and blocks["fields"] == [["count"]]
+
+
 @pytest.mark.parametrize(
     ("point", "speedup"),
     [

@@ -19,6 +19,9 @@ from engine.params.channels import LatencyTarget
 Left = Mapping[str, int]
 """How many units are left of groups, by name; a group that is not named has all of its own."""
 
+VECTOR = 8
+"""Channels that every runtime here computes in one go: a vector of AVX2, half of one of AVX-512. A layer of 9 takes as
+long as one of 16, and leaves the layout of blocks that runtimes choose for multiples."""
 QUARTERS = 4
 """Steps that a narrow layer can shrink in."""
 

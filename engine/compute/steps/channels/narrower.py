@@ -14,10 +14,11 @@ from engine.compute.layers.copies import copied
 from engine.compute.layers.shared import unshare_
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
+from engine.compute.steps.channels.choose import step_of
 from engine.compute.steps.channels.cost import Predictor
 from engine.compute.steps.channels.graph import Graph, channel_graph
 from engine.compute.steps.channels.groups import Group
-from engine.compute.steps.channels.latency_cost import shrinking
+from engine.compute.steps.channels.latency_cost import VECTOR, rounding, shrinking
 from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.channels.shrink import shrink
 from engine.params.channels import LatencyTarget
@@ -68,10 +69,12 @@ def _narrower(model: nn.Module, groups: list[Group], share: float) -> nn.Module:
 
 
 def widths(model: nn.Module, groups: list[Group], times: NetworkTimes | None) -> dict[str, Any]:
-    """What `engine.search.widths` counts by: parameters, MACs and, with `times`, milliseconds at any widths."""
+    """What `engine.search.widths` counts by: parameters, MACs and, with `times`, milliseconds at any widths. A multiple
+    of a group's `steps` is best left of its units, for runtimes."""
     arch = architecture(model)
     shape = (arch.channels, arch.size[0], arch.size[1])
     found = Predictor(model, groups, shape).as_dict()
+    found["steps"] = {one.name: step_of(one.per_unit, rounding(VECTOR, one.channels)) for one in groups}
     if times is not None:
         found["layers"] = [one.as_dict() for one in shrinking(model, groups, shape, times.layers)]
     return found

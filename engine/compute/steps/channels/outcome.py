@@ -22,7 +22,10 @@ NEAR = 0.05
 def tell_targets(
     budget: Budget, params: PruneChannels, before: list[Group], after: list[Group], context: Context
 ) -> None:
-    """Keep with the result what was asked and what was reached, and say it; a latency is told where it is measured."""
+    """Keep with the result what was asked of the whole and what was reached, and say it; a latency is told where it is
+    measured, and what single layers were given is what they have."""
+    if params.layers:
+        return
     left = {group.name: group.units for group in after}
     targets = {
         target.name: {"asked": target.times, "reached": target.before / target.cost(left)}

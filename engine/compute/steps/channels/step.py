@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
@@ -31,8 +31,9 @@ from engine.compute.steps.channels.choose import (
 from engine.compute.steps.channels.graph import Graph, channel_graph
 from engine.compute.steps.channels.groups import Gone, Group
 from engine.compute.steps.channels.importance import check_norms, importance
-from engine.compute.steps.channels.latency_cost import preferred_multiple, rounding
+from engine.compute.steps.channels.latency_cost import VECTOR, preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
+from engine.compute.steps.channels.named import chosen, ratios
 from engine.compute.steps.channels.outcome import tell_targets, tell_whole
 from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.channels.principal import turn_heads
@@ -47,10 +48,6 @@ from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
 from engine.results.latency_targets import MEASURE, within
 from engine.text.phrases import counted, listed
-
-VECTOR = 8
-"""Channels that every runtime here computes in one go: a vector of AVX2, half of one of AVX-512. A layer of 9 takes as
-long as one of 16, and leaves the layout of blocks that runtimes choose for multiples."""
 
 
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
@@ -170,6 +167,7 @@ class Pruning:
         self._model, self._groups, self._params, self._context = model, groups, params, context
         self._scope: Scope | Literal["solved"] = params.scope
         self._whole = {group.name: group.units for group in groups}
+        self._ratios = ratios(groups, params.layers)
         self._multiple = _multiple(params, context)
         self.budget = self._budget = budget_for(model, given, groups, params, context)
         self._original = to_device(given, context.device) if params.latency is not None else None
@@ -178,7 +176,7 @@ class Pruning:
 
     def check(self) -> None:
         """Fail before anything is trained; whether a latency can be met, only measuring tells."""
-        if self._params.latency is None:
+        if self._params.latency is None and not self._ratios:
             self._budget.check(self._candidates(self._groups, {g.name: g.units for g in self._groups}))
 
     def competing(self, groups: list[Group]) -> list[Group]:
@@ -254,8 +252,11 @@ class Pruning:
         return Path([steered.cost(one) / steered.before for one in left], networks.__getitem__)
 
     def _counted(self, groups: list[Group], number: int, progress: float) -> Gone:
-        """The units that go in round `number` by what the budget counts, nothing being timed."""
+        """The units that go in round `number` by what layers are given, or the budget counts; nothing is timed."""
         budget = self._budget
+        if self._ratios:
+            so_far = {name: progress * ratio for name, ratio in self._ratios.items()}
+            return chosen(self._scores(groups, number), self._whole, so_far)
         if self._scope != "solved":
             choice = self.choice(groups, number, self._scope)
             return units_gone(budget.taken(choice.candidates, choice.order, progress))
@@ -350,11 +351,14 @@ class Pruning:
 
     def _ranked(self, groups: list[Group], number: int, *, relative: bool = True) -> list[Candidate]:
         """The candidates with the importance that their units have in round `number`."""
-        criterion = self._params.criterion
-        assert criterion != "auto"
-        scores = importance(criterion, self._model, groups, self._context, number, relative=relative)
+        scores = self._scores(groups, number, relative=relative)
         units = {name: len(own) for name, own in scores.items()}
         return [one.ranked(scores[one.name]) for one in self._candidates(groups, units)]
+
+    def _scores(self, groups: list[Group], number: int, *, relative: bool = True) -> dict[str, Tensor]:
+        criterion = self._params.criterion
+        assert criterion != "auto"
+        return importance(criterion, self._model, groups, self._context, number, relative=relative)
 
     def _round_to(self, channels: int) -> int:
         """What to round a layer of so many channels to."""

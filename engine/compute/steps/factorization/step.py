@@ -34,7 +34,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
     """
     to_device(model, context.device)
     able, left = able_layers(model, params, context)
-    each = _solved(model, able, params) if params.scope == "solved" else dict.fromkeys(able, params)
+    each = _each(model, able, params)
     folded = 0
     rows = []
     for number, (name, module) in enumerate(able.items()):
@@ -54,8 +54,18 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
     return model
 
 
-def _solved(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -> dict[str, Factorize]:
-    """The step for each layer that is to be split, with the ratio that the solver finds for it."""
+def _each(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -> dict[str, Factorize]:
+    """The step for each layer that is to be split, with its own ratio or that which the solver finds for it."""
+    if params.scope == "solved":
+        ratios = {name: rate for name, rate in _solved(model, layers, params).items() if rate > 0}
+    elif params.layers:
+        ratios = params.layers
+    else:
+        return dict.fromkeys(layers, params)
+    return {name: params.model_copy(update={"rank": Ratio(ratio=ratio)}) for name, ratio in ratios.items()}
+
+
+def _solved(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -> dict[str, float]:
     assert isinstance(params.rank, Ratio)
     measured = findings(model, "rank")
     if measured["scheme"] != params.scheme:
@@ -65,12 +75,7 @@ def _solved(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -
             f"Use scheme: {measured['scheme']}, or measure it with scheme: {params.scheme}.",
         )
     sizes = {name: weight_of(layer).numel() for name, layer in layers.items()}
-    rates = solved_rates(measured["rows"], sizes, params.rank.ratio)
-    return {
-        name: params.model_copy(update={"rank": Ratio(ratio=rate)})
-        for name, rate in rates.items()
-        if rate > 0
-    }
+    return solved_rates(measured["rows"], sizes, params.rank.ratio)
 
 
 def able_layers(
@@ -80,7 +85,7 @@ def able_layers(
 
     `instead` is what a layer must compute on real images for that: what its chain of full rank does, by default.
     """
-    layers = prunable_layers(model, params.skip)
+    layers = prunable_layers(model, params.skip, params.layers)
     arch = architecture(model)
     called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
     reasons = {

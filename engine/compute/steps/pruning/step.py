@@ -31,13 +31,14 @@ DAMPING = 1e-3
 def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> nn.Module:
     """Mask the least important weights; with a schedule, in rounds with training between them."""
     to_device(model, context.device)
-    layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
+    able = prunable_layers(model, params.skip, params.layers)
+    layers = changeable(model, able, context, params.kind)
     if params.pattern is not None:
         _prune_pattern(model, layers, params, context)
         return model
     match params.schedule:
         case OneShot():
-            _prune_to(params.sparsity, model, layers, params, context, 0)
+            _prune_to(1.0 if params.layers else params.sparsity, model, layers, params, context, 0)
         case Linear() | Cubic():
             _prune_in_rounds(model, layers, params, params.schedule, context)
         case _:
@@ -49,7 +50,8 @@ def _prune_in_rounds(
     model: nn.Module, layers: dict[str, nn.Module], params: PruneWeights, schedule: Rounds, context: Context
 ) -> None:
     shape: Literal["linear", "cubic"] = "linear" if isinstance(schedule, Linear) else "cubic"
-    targets = sparsities(shape, _sparsity(layers), params.sparsity, schedule.rounds)
+    first, last = (0.0, 1.0) if params.layers else (_sparsity(layers), params.sparsity)
+    targets = sparsities(shape, first, last, schedule.rounds)
     for number, target in enumerate(targets):
         _prune_to(target, model, layers, params, context, number)
         if number < len(targets) - 1:
@@ -71,12 +73,15 @@ def _prune_to(
     context: Context,
     number: int,
 ) -> None:
-    """Mask so many weights that `sparsity` of all (or of each layer's) are zero; masked ones come first."""
+    """Mask so many weights that `sparsity` of all (or of each layer's) are zero; masked ones come first. Where layers
+    have a sparsity of their own it is the share of that."""
     scores = importance(params.criterion, model, layers, context, number)
     for name, module in layers.items():
         if (mask := mask_of(module)) is not None:
             scores[name][~mask.mask] = -1.0
     match params.scope:
+        case _ if params.layers:
+            masks = {name: keep_largest(s, sparsity * params.layers[name]) for name, s in scores.items()}
         case "local":
             masks = {name: keep_largest(s, sparsity) for name, s in scores.items()}
         case "global":

@@ -27,7 +27,8 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     values, which rounding one by one would part.
     """
     to_device(model, context.device)
-    layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
+    able = prunable_layers(model, params.skip, params.layers)
+    layers = changeable(model, able, context, params.kind)
     overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
     for layer in layers.values():
         without_grid(layer)
@@ -48,8 +49,8 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
 
 
 def _forms(model: nn.Module, layers: dict[str, nn.Module], params: QuantizeWeights) -> dict[str, GridForm]:
-    """The grid of each layer: of the same bits, or of those that the solver finds for it."""
-    bits = dict.fromkeys(layers, params.bits)
+    """The grid of each layer: of the same bits, of its own, or of those that the solver finds for it."""
+    bits = dict.fromkeys(layers, params.bits) | params.layers
     if params.scope == "solved":
         sizes = {name: weight_of(layer).numel() for name, layer in layers.items()}
         bits |= solved_bits(findings(model, "bits")["rows"], sizes, params.bits)

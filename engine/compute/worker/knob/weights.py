@@ -1,15 +1,16 @@
 """Fewer weights: the least of all at zero, wherever they are, as `prune.weights` does with its defaults; or, where the
 model comes with a table of what its layers lose, as it does with `scope: solved`."""
 
+import contextlib
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine.compute.layers.masks import mask_of
 from engine.compute.layers.select import weight_of
-from engine.compute.models import edits
-from engine.compute.steps.rates import NOTE, solved_rates
+from engine.compute.steps.rates import findings, solved_rates
 from engine.compute.worker.knob.dials import Setting, rewritten
 from engine.compute.worker.knob.held import Held
 from engine.errors import SecateurError
@@ -47,7 +48,9 @@ class Weights:
         self._whole = {
             name: _like(held.weights[name], part) for name, part in zip(scores, whole, strict=True)
         }
-        self._table = edits.notes(held.model).get(NOTE, {}).get("weights")
+        self._table: dict[str, Any] | None = None
+        with contextlib.suppress(SecateurError):  # nothing has measured it, or nothing as it is
+            self._table = findings(held.model, "weights")
         if self._table is not None:
             how = (
                 "at least loss by the sensitivity that was measured; beyond it by magnitude, over all layers"

@@ -250,14 +250,12 @@ def test_channels_go_where_the_solver_says(model: nn.Module) -> None:
     context = context_for()
     rates = (0.25, 0.5, 0.75)
     sensitivity(model, Sensitivity(of="channels", criterion="l2", rates=rates, images=60), context)
-    before = count(model, (1, 8, 8)).macs
-    prune_channels(
-        model, PruneChannels(scope="solved", criterion="l2", speedup=1.7, round_to=1, repair=False), context
-    )
+    params = PruneChannels(scope="solved", criterion="l2", speedup=1.7, round_to=1, repair=False)
+    pruned = prune_channels(copy.deepcopy(model), params, context)
     # Whole channels of layers of four: the least that reaches it is not far beyond.
-    assert 1.7 <= before / count(model, (1, 8, 8)).macs < 1.95
+    assert 1.7 <= count(model, (1, 8, 8)).macs / count(pruned, (1, 8, 8)).macs < 1.95
     with pytest.raises(SecateurError, match="measured too little"):
-        prune_channels(model, PruneChannels(scope="solved", speedup=15, floor=0, round_to=1), context)
+        prune_channels(model, PruneChannels(scope="solved", speedup=30, floor=0, round_to=1), context)
 
 
 @pytest.mark.parametrize("of", ["bits", "rank"])
