@@ -211,6 +211,14 @@ def find(cls: type[Params], path: str) -> Row | None:
     return None
 
 
+def path_keys(cls: type[Params], path: str) -> tuple[str, ...]:
+    """The names that a dotted path leads through; what it names in a mapping of values is one, dots and all."""
+    row = find(cls, path)
+    if row is None or row.type != "mapping" or row.item == "anything" or row.path == path:
+        return tuple(path.split("."))
+    return (*row.path.split("."), path[len(row.path) + 1 :])
+
+
 def summary(cls: type[BaseModel]) -> str:
     """A class's first paragraph, on one line."""
     return plain((cls.__doc__ or "").split("\n\n")[0])

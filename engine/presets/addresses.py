@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.params.preset import Settings
-from engine.params.rows import Row, describe
+from engine.params.rows import Row, describe, path_keys
 from engine.presets import sweep
 from engine.presets.steps import Address, Unknown, locate, step_at
 from engine.presets.yaml.tree import Mapping, Node, Scalar, dotted
@@ -27,10 +27,16 @@ def row_at(root: Mapping, address: Address) -> Row | None:
 
 def keys_of(root: Mapping, address: Address) -> tuple[str | int, ...]:
     """Where the parameter is in the tree."""
-    field = address.path.split(".")
+    names = names_of(root, address)
     if address.step is None:
-        return tuple(field)
-    return ("steps", address.step, step_at(root, address.step).kind, *field)
+        return names
+    return ("steps", address.step, step_at(root, address.step).kind, *names)
+
+
+def names_of(root: Mapping, address: Address) -> tuple[str, ...]:
+    """The names that lead to it in its step, or in the settings."""
+    cls = Settings if address.step is None else step_at(root, address.step).cls
+    return path_keys(cls, address.path) if cls else tuple(address.path.split("."))
 
 
 def path_of(root: Mapping, address: Address) -> str:
@@ -48,7 +54,7 @@ def problem_path(root: Mapping, address: Address) -> str:
 def node_at(root: Mapping, address: Address) -> Node | None:
     """What is written at an address; a variant written by its name alone has that as its `kind`."""
     node: Node = root if address.step is None else step_at(root, address.step).params
-    for name in address.path.split("."):
+    for name in names_of(root, address):
         if isinstance(node, Scalar) and isinstance(node.value, str) and name == "kind":
             return node
         if not isinstance(node, Mapping) or name not in node.items:

@@ -8,7 +8,7 @@ whatever names its parameters follows. Where one ends a sweep, the plot along it
 Edits raise `Unknown` where a value would have no effect.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from collections.abc import Mapping as Map
 from dataclasses import replace
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from engine.presets.addresses import (
     axes,
     axis_at,
     keys_of,
+    names_of,
     node_at,
     path_of,
     row_at,
@@ -156,14 +157,14 @@ def _variant(root: Mapping, address: Address, value: Node) -> Node:
 def _removed(root: Mapping, address: Address) -> Mapping:
     """Without a value, and the groups that this leaves empty unless being there means something."""
     meaning = {row.path for row in rows_at(root, address.step) if row.type == "group" and row.optional}
-    names = address.path.split(".")
+    names = names_of(root, address)
     if address.step is None:
         return _pruned(root, names, meaning)
     step = step_at(root, address.step)
     return _set(root, ("steps", step.index, step.kind), _pruned(step.params, names, meaning))
 
 
-def _pruned(node: Mapping, names: list[str], meaning: Collection[str], path: str = "") -> Mapping:
+def _pruned(node: Mapping, names: Sequence[str], meaning: Collection[str], path: str = "") -> Mapping:
     name, *rest = names
     below, path = node.items.get(name), dotted(path, name)
     if rest and not isinstance(below, Mapping):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import Problem
 from engine.params import STEPS, Params
 from engine.params.preset import Executor, Settings
-from engine.params.rows import Row, describe, find
+from engine.params.rows import Row, describe, find, path_keys
 from engine.presets.wording import given, text_of
 from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, is_empty
 from engine.text.phrases import names, suggest
@@ -243,8 +243,8 @@ def _in_step(step: StepNode, address: str, name: str) -> Target:
     cls = step.cls
     if not name:
         raise Unknown("names a whole step", f"one of its parameters, such as {address}.enabled")
-    field = tuple(name.split("."))
     row = _parameter(cls, name) if cls else None
+    field = path_keys(cls, name) if cls else tuple(name.split("."))
     return Target(("steps", step.index, step.kind, *field), field, step.index, row)
 
 

@@ -49,8 +49,8 @@ class Proposal:
 
     `of`: what is removed; `levels`: the share of each layer; `loss`: of quality, a fraction, at most all of it;
     `amounts`: by measure, as those of the network as it is, `before`; `seconds`: that it took to solve; `steps`: those
-    of a preset that make this network after the sensitivity step; where milliseconds were asked for, one that is
-    measured to take as few, whatever its levels. `held`: the limits that it is sure to hold; others are predicted.
+    of a preset that make this network after the sensitivity step; where milliseconds are limited, one that is measured
+    to take as few, whatever its levels. `held`: the limits that it is sure to hold; others are predicted.
     """
 
     of: str
@@ -171,7 +171,7 @@ class Table:
         if found is None:
             return None
         amounts = self.amounts(found)
-        timed = self.of == "channels" and self.latency in (least, *limits)
+        timed = self.of == "channels" and self.latency in limits
         return Proposal(
             self.of,
             {layer: one.rate for layer, one in found.items()},
@@ -297,8 +297,8 @@ class Table:
         return [{self._kind: given}, *anew]
 
     def _as_fast(self, amounts: Mapping[str, float]) -> list[dict[str, Any]]:
-        """The same where milliseconds were asked for: they are predicted, so the step measures networks until one takes
-        as few."""
+        """The same where milliseconds are limited: they are predicted, so the step measures networks until one takes as
+        few."""
         _, runtime, batch = self.latency.split(".")
         faster = round(self.before[self.latency] / amounts[self.latency], 2)
         target = {"speedup": faster, "runtime": runtime, "batch": int(batch)}

@@ -250,3 +250,16 @@ def misplaced(node: Node, path: str = "") -> list[tuple[str, str]]:
         below = [*enumerate(node.items)]
     here = [] if node.path == path else [(path, node.path)]
     return here + [found for key, one in below for found in misplaced(one, dotted(path, key))]
+
+
+def test_a_layer_in_a_mapping_is_one_name_whatever_dots_it_has() -> None:
+    root = tree("model: {name: resnet20}\ndata: {name: digits}\nsteps: [train, prune.weights]\n")
+    first, second = (Address(1, f"layers.layer{n}.0.conv1") for n in (1, 2))
+    both = put(put(root, first, 0.5), second, 0.7)
+    assert value_at(both, Address(1, "layers")) == {"layer1.0.conv1": 0.5, "layer2.0.conv1": 0.7}
+    assert valid(both) and value_at(both, second) == 0.7
+    assert value_at(edits.reset(both, first), Address(1, "layers")) == {"layer2.0.conv1": 0.7}
+    varied = sweep(both, first, [0.3, 0.6])
+    assert [trial.steps[1].named for trial in spec.parse(to_yaml(varied.plain()), "p").trials] == [
+        {"layer1.0.conv1": rate, "layer2.0.conv1": 0.7} for rate in (0.3, 0.6)
+    ]

@@ -144,6 +144,7 @@ def test_of_channels_the_limits_hold_by_exact_counts_of_milliseconds_and_macs() 
         assert kind == "prune.channels" and ("latency" in given) == (name in limits)
     fastest = table.propose(name, {QUALITY: 0.05})
     assert fastest is not None and fastest.amounts[name] < 1.1 and fastest.loss <= 0.05
+    assert fastest.steps[0]["prune.channels"].keys() == {"layers"}, "no milliseconds have to be held"
     assert table.propose(QUALITY, {name: 0.1}) is None, "what no layer takes is always there"
 
 
