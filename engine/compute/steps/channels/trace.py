@@ -8,7 +8,6 @@ here, fixes the channels that go in.
 """
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -24,8 +23,11 @@ from engine.compute.steps.channels.labels import (
     compress,
     concat,
     constant,
+    keeps,
     labels_along,
     linked_by_view,
+    meets,
+    spread,
 )
 from engine.compute.steps.channels.tensor_index import TensorIndex
 
@@ -336,7 +338,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if first.shape == _broadcast(tensors):
             self._put(first, self._combined(tensors))
         # Pooling, upsampling, padding of pixels: (N, C, H, W) → (N, C, H′, W′) leaves the channels as they are.
-        elif len(known) == 1 and _keeps(small := constant(known[0][1]), first.shape):
+        elif len(known) == 1 and keeps(small := constant(known[0][1]), first.shape):
             self._put(first, small)
         else:
             self._fix_all(tensors)
@@ -349,15 +351,15 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         labelled.sort(key=lambda item: (bool((item[1] != FREE).any()), item[0].numel()), reverse=True)
         whole, result = labelled[0]
         for shape, small in labelled[1:]:
-            if _spread(shape, result.shape) or bool((small == FREE).all()):
+            if spread(shape, result.shape) or bool((small == FREE).all()):
                 continue
             self.links.tie(result, small)
-            if small.numel() < result.numel() and not _spread(shape, whole):
+            if small.numel() < result.numel() and not spread(shape, whole):
                 result = small  # the other's labels vary along more, all tied to these
         # An operand without labels that has a size of its own along the channels (a constant for each of them, which
         # is no parameter) would not shrink with them.
         for tensor in tensors:
-            if self.labels_of(tensor) is None and _meets(tensor.shape, result.shape):
+            if self.labels_of(tensor) is None and meets(tensor.shape, result.shape):
                 self.links.fix(result)
                 return None
         return result
@@ -385,20 +387,3 @@ def _broadcast(tensors: list[Tensor]) -> torch.Size | None:
         return torch.Size(torch.broadcast_shapes(*(t.shape for t in tensors)))  # type: ignore[no-untyped-call]
     except RuntimeError:
         return None
-
-
-def _keeps(small: Tensor, shape: torch.Size) -> bool:
-    """Whether the dimensions that labels vary along have the same size in `shape`."""
-    return small.ndim == len(shape) and all(n in (1, m) for n, m in zip(small.shape, shape, strict=True))
-
-
-def _spread(shape: torch.Size, wide: Sequence[int]) -> bool:
-    """Whether a tensor of `shape` is repeated along a dimension of `wide` (right-aligned) that is larger than 1."""
-    pairs = zip_longest(reversed(shape), reversed(wide), fillvalue=1)
-    return any(own == 1 and other > 1 for own, other in pairs)
-
-
-def _meets(shape: torch.Size, labels: torch.Size) -> bool:
-    """Whether a tensor of `shape` has a size of its own where the labels (right-aligned) vary."""
-    pairs = zip(reversed(shape), reversed(labels), strict=False)
-    return any(own > 1 and label > 1 for own, label in pairs)
