@@ -1,5 +1,6 @@
 """Real studies through the command line, each small enough for a test."""
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -82,7 +83,7 @@ class Lab:
             "PYTHONPATH": str(HOME),
         }
         if self.warm:
-            own |= {"PYTHONPATH": f"{WARM}{os.pathsep}{HOME}", "SECATEUR_TESTS_FORKSERVER": warm_server()}
+            own |= warm_variables()
         return own
 
     def preset(self, text: str = PRESET, name: str = "p") -> str:
@@ -130,15 +131,15 @@ class Lab:
         return json.loads(done.stdout)
 
     def run(self, *changes: str, preset: str | None = None, code: int = 0) -> Any:
-        self._share_templates()
+        self.share_templates()
         options = [part for change in changes for part in ("--set", change)]
         return self.json("run", preset or self.preset(), *options, code=code)
 
-    def _share_templates(self) -> None:
+    def share_templates(self) -> None:
         """Graphs that were exported for other workspaces serve this one."""
         templates = Store(self.workspace / "store").templates
-        if not templates.exists():
-            templates.parent.mkdir(parents=True, exist_ok=True)
+        templates.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # its own, or shared already
             templates.symlink_to(os.environ["SECATEUR_TESTS_TEMPLATES"])
 
     def study(self, name: str) -> RunDir:
@@ -165,6 +166,11 @@ class Lab:
         return dict(_objects(store or self.workspace / "store"))
 
 
+def warm_variables() -> dict[str, str]:
+    """What has a new process of ours be forked from the tests' server, as far as it is one of those in `warm`."""
+    return {"PYTHONPATH": f"{WARM}{os.pathsep}{HOME}", "SECATEUR_TESTS_FORKSERVER": warm_server()}
+
+
 def warm_server() -> str:
     """The fork server of this process, by address and key: that of all test processes, or its own where it is alone.
 
@@ -185,6 +191,7 @@ def start_server() -> str:
             *PRELOAD,
             "engine.compute.worker.fingerprint",
             "engine.compute.worker.knob.process",
+            "engine.compute.worker.selfcheck",
             *(f"engine.cli.{name}" for name in ("main", "run", "study", "trial", "plot", "export")),
             __name__,
             *(f"tests.warm.{name}" for name in ours),

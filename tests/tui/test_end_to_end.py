@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.studies.rundir import RunDir, studies
-from tests.study_lab import Lab
+from tests.study_lab import warm_variables
 from tests.tui.screens.test_lab import row_of
 from tui.lab.fields import SECTIONS
 
@@ -36,8 +36,7 @@ class Tmux:
 
     def warm(self) -> None:
         """Have workers forked from the tests' server, rather than from one that each study starts."""
-        found = Lab(self.folder).environment
-        self.processes = {name: found[name] for name in ("PYTHONPATH", "SECATEUR_TESTS_FORKSERVER")}
+        self.processes = warm_variables()
 
     def tmux(self, *arguments: str, check: bool = True) -> str:
         return subprocess.run(

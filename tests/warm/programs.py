@@ -1,5 +1,5 @@
 """Programs of ours that import torch, each in a process forked from the tests' server: the engine's look at data that a
-user's function makes, and the worker of a knob."""
+user's function makes, the worker of a knob, and the check of a machine's bits."""
 
 import multiprocessing
 import os
@@ -23,6 +23,19 @@ def knob_there(words: list[str]) -> NoReturn:
     """What the process of a knob was started for, with its socket, which the last of its arguments names."""
     *others, end = words
     moved.to_the_server(_knob, others, (1, 2, int(end)))
+
+
+def check_there(words: list[str]) -> NoReturn:
+    """What the process of a check of bits was started for."""
+    moved.to_the_server(_check, words, (1, 2))
+
+
+def _check(words: list[str], files: list[int]) -> None:
+    from engine.compute.worker.selfcheck import main
+
+    moved.streams(*files)
+    sys.argv = ["-c", *words]
+    main()
 
 
 def _look(words: list[str], files: list[int]) -> None:

@@ -1,8 +1,8 @@
 """Read by Python itself as it starts, in the processes of a warm `study_lab.Lab`.
 
 Their workers are forked from the server that the tests name, which has imported torch already, instead of from one of
-their own, and so are the process that looks at data of a user's function and that of a knob; they wait for no disk. All
-else is as it is without this file.
+their own, and so are other processes of ours that import torch (`programs`); they wait for no disk. All else is as it
+is without this file.
 """
 
 import os
@@ -20,3 +20,7 @@ if _named := os.environ.get("SECATEUR_TESTS_FORKSERVER"):
         from tests.warm.programs import knob_there
 
         knob_there(sys.orig_argv[-4:])
+    if "engine.compute.worker.selfcheck" in sys.orig_argv:
+        from tests.warm.programs import check_there
+
+        check_there(sys.orig_argv[-1:])

@@ -24,7 +24,9 @@ def seed_everything(seed: int, *purpose: object) -> None:
     """Seed the global generators of torch (CPU and GPU), NumPy and Python: weight initialization, dropout, and what a
     user's network draws by itself."""
     value = derive(seed, *purpose)
-    torch.manual_seed(value)
+    # torch.manual_seed seeds kinds of devices too that no step runs on, and for each writes down the whole stack.
+    torch.default_generator.manual_seed(value)
+    torch.cuda.manual_seed_all(value)
     np.random.seed(value % 2**32)
     random.seed(value)
 

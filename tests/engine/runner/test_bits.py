@@ -3,9 +3,9 @@
 The check itself runs in the lab's own `test_bits`, from the key that asks for it to what it found.
 """
 
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,12 +13,16 @@ from engine.errors import SecateurError
 from engine.machine import environment
 from engine.runner import bits, launch
 from engine.runner.bits import Bits
-from tests import HOME
+from tests import HOME, lone
+from tests.study_lab import warm_variables
 
 MODE = """
-import ctypes
+import ctypes, os, sys
 from pathlib import Path
 import torch
+os.environ.pop("MKL_CBWR", None)
+os.environ.update({variables})
+sys.path.insert(0, {home!r})
 {first}
 torch.rand(8, 8) @ torch.rand(8, 8)
 library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
@@ -28,26 +32,24 @@ OFF, AUTO, COMPATIBLE = 1, 2, 3
 """mkl_types.h: MKL_CBWR_BRANCH_OFF, MKL_CBWR_AUTO, MKL_CBWR_COMPATIBLE."""
 
 
-def mode(first: str, variables: dict[str, str]) -> int:
-    """The mode that MKL says it computes in, in a process that runs `first` before it computes."""
-    done = subprocess.run(
-        [sys.executable, "-c", MODE.format(first=first)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=variables,
-    )
+def mode(first: str, folder: Path, **variables: str) -> int:
+    """The mode that MKL says it computes in, in a process with torch that runs `first` before it computes."""
+    program = folder / "mode.py"
+    program.write_text(MODE.format(first=first, variables=variables, home=str(HOME)))
+    done = lone.run(program, folder=folder)
+    assert not done.returncode, done.stderr
     if done.stdout.startswith("no"):
         pytest.skip("torch computes without MKL here")
     return int(done.stdout)
 
 
-def test_mkl_is_reproducible_in_every_process_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mkl_is_reproducible_in_every_process_that_computes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Whether it was made by us or imports our package by itself, after torch even."""
     monkeypatch.delenv("MKL_CBWR", raising=False)
-    plain = {**os.environ, "PYTHONPATH": str(HOME)}
-    assert mode("", plain) == OFF, "as torch comes"
-    assert mode("import engine.compute", plain | {"MKL_CBWR": ""}) == AUTO, "an empty variable is none"
+    assert mode("", tmp_path) == OFF, "as torch comes"
+    assert mode("import engine.compute", tmp_path, MKL_CBWR="") == AUTO, "an empty variable is none"
     assert launch.process_environment()["MKL_CBWR"] == "AUTO"
 
 
@@ -57,10 +59,10 @@ def test_sets_of_strings_have_one_order_in_every_process() -> None:
     assert len(told) == 1
 
 
-def test_what_a_user_sets_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_user_sets_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")  # the others MKL takes on Intel's processors alone
     assert launch.process_environment()["MKL_CBWR"] == "COMPATIBLE"
-    assert mode("import engine.compute", launch.process_environment()) == COMPATIBLE
+    assert mode("import engine.compute", tmp_path, MKL_CBWR="COMPATIBLE") == COMPATIBLE
 
 
 @pytest.mark.parametrize("name", environment.SELECTORS)
@@ -98,6 +100,8 @@ def test_a_difference_is_told_with_what_it_means_and_what_to_do(found: Bits, rem
     assert remedy in found.text
 
 
-def test_a_check_that_cannot_run_says_why() -> None:
+def test_a_check_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in warm_variables().items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(SecateurError, match="did not come to its end"):
         bits.check(-1)

@@ -161,7 +161,7 @@ def _flip_a_bit(file: Path) -> None:
     file.write_bytes(content)
 
 
-def test_a_study_deleted_while_it_runs_ends_and_what_it_did_is_kept(alone: Lab) -> None:
+def test_a_study_deleted_while_it_runs_ends_and_what_it_did_is_kept(alone: Lab, lab: Lab) -> None:
     process = alone.start("run", alone.preset(LONGER))
     run = alone.study("p-1")
     wait_for(lambda: run.events.exists() and b"step-finished" in run.events.read_bytes())
@@ -173,9 +173,9 @@ def test_a_study_deleted_while_it_runs_ends_and_what_it_did_is_kept(alone: Lab) 
     wait_for(lambda: not processes_of(alone.workspace), 20)
     kept = set(alone.objects())
     assert kept
-    again = alone.run(preset=alone.preset(LONGER))
+    again = lab.run(preset=lab.preset(LONGER))  # in the same workspace
     assert again["status"] == "done"
-    assert not kept & set(alone.computed(again["study"]))
+    assert not kept & set(lab.computed(again["study"]))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere: see the read-only mount")

@@ -35,7 +35,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
         base = base.parent
     folder = base / "presets"
     folder.mkdir(exist_ok=True)
-    return Lab(folder, TIMEOUT_S, locks=tmp_path_factory.mktemp("locks"))
+    lab = Lab(folder, TIMEOUT_S, locks=tmp_path_factory.mktemp("locks"))
+    lab.share_templates()
+    return lab
 
 
 def smaller(read: spec.Spec) -> list[str]:

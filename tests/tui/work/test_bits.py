@@ -6,6 +6,7 @@ import pytest
 
 from engine.errors import BITS_COMMAND
 from engine.testing import folders as fabricate
+from tests.study_lab import warm_variables
 from tests.tui.screens.test_screens import shows
 from tui.app import Lab
 from tui.widgets.confirm import Notice
@@ -21,7 +22,11 @@ LOOKS = 3000
 
 
 @pytest.mark.long
-async def test_an_unequal_checkpoint_offers_the_check_of_this_machines_bits(tmp_path: Path) -> None:
+async def test_an_unequal_checkpoint_offers_the_check_of_this_machines_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in warm_variables().items():
+        monkeypatch.setenv(name, value)
     fabricate.Study(tmp_path).start().fail(0, UNEQUAL)
     app = Lab(None, tmp_path, "trial")
     async with app.run_test(size=(120, 40)) as pilot:

@@ -52,9 +52,10 @@ def ties(model):
 model = load.load()
 told = {"before": ties(model), "parameters": sum(p.numel() for p in model.parameters())}
 before = {name: tensor.detach().clone() for name, tensor in named(model).items()}
-optimizer = torch.optim.SGD(model.parameters(), 0.1)
 model.train()(torch.rand(4, 1, 8, 8)).square().mean().backward()
-optimizer.step()
+with torch.no_grad():  # SGD: torch's own imports its compiler, which takes longer than all else here
+    for parameter in model.parameters():
+        parameter -= 0.1 * parameter.grad
 told["after"] = ties(model)
 told["moved"] = sorted(name for name, tensor in named(model).items() if not torch.equal(tensor, before[name]))
 print(json.dumps(told))

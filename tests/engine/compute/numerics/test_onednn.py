@@ -1,8 +1,6 @@
 """Strided 1×1 convolutions of few channels train with AVX2 alone, where oneDNN's own kernels corrupt memory."""
 
-import os
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +8,12 @@ from torch import nn
 
 from engine.compute.context import to_device
 from engine.machine.environment import cpu_features
-from tests import HOME
+from tests import HOME, lone
 
 TRAIN = """
+import os, sys
+os.environ["ONEDNN_MAX_CPU_ISA"] = {held!r}
+sys.path.insert(0, {home!r})
 import torch
 from torch.nn import functional as F
 from engine.compute.context import to_device
@@ -28,14 +29,9 @@ print("trained", torch._C._get_mkldnn_enabled())
 
 @pytest.mark.skipif("avx2" not in cpu_features(), reason="this processor has no AVX2")
 @pytest.mark.parametrize("held", ["AVX2", "AVX2_VNNI"])
-def test_a_narrow_resnet_trains_on_avx2(held: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", TRAIN],
-        env={**os.environ, "PYTHONPATH": str(HOME), "ONEDNN_MAX_CPU_ISA": held},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_narrow_resnet_trains_on_avx2(held: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN.format(held=held, home=str(HOME)))
+    done = lone.run(tmp_path / "train.py", folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "trained False\n"), done.stderr
 
 
