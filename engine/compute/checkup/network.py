@@ -106,6 +106,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
     if not isinstance(model, QuantizedNetwork):
         for kind, values in tried.wanted["fits"]:
             fits.check(STEPS[kind].model_validate(values))
+    notes += fits.out_of_reach()
     _check_passed(model, tried.wanted["layers"], images)
     if layout_of(model) != torch.channels_last:
         notes.append("it computes in contiguous layout, which its code needs; channels last would be faster")

@@ -98,6 +98,32 @@ def _evaluates(layer: nn.Module, _inputs: object) -> None:
     layer.training = False
 
 
+@contextlib.contextmanager
+def running(model: nn.Module) -> Iterator[list[str]]:
+    """Names of the modules that are in their forward, the innermost last; behind an error, of those it came from.
+
+    What is no module of the model goes by the name of the one that calls it; "" is the model itself.
+    """
+    names = {module: name for name, module in model.named_modules()}
+    now = [""]
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        now.append(names.get(module, now[-1]))
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        now.pop()
+
+    hooks = [
+        nn.modules.module.register_module_forward_pre_hook(enter),
+        nn.modules.module.register_module_forward_hook(leave),
+    ]
+    try:
+        yield now
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def tensors_in(output: Any) -> list[Tensor]:
     """The tensors of a model's output, whatever it is made of."""
     if isinstance(output, Tensor):

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from engine.compute.layers.passes import running
+
 
 @dataclass
 class Product:
@@ -33,24 +35,20 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.by_weight: dict[str, Product] = {}
-        self._names = {module: name for name, module in model.named_modules()}
-        self._running = [""]
+        self._model = model
         placed = sorted((t.data_ptr(), t.nbytes, name) for name, t in weights.items() if t.numel())
         self._starts = [start for start, _, _ in placed]
         self._placed = placed
 
     def __enter__(self) -> "Products":
-        self._hooks = [
-            nn.modules.module.register_module_forward_pre_hook(self._enter_module),
-            nn.modules.module.register_module_forward_hook(self._leave_module),
-        ]
+        self._hooks = contextlib.ExitStack()
+        self._running = self._hooks.enter_context(running(self._model))
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        for hook in self._hooks:
-            hook.remove()
+        self._hooks.close()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
@@ -58,12 +56,6 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if macs:
             self._add(macs, operands)
         return output
-
-    def _enter_module(self, module: nn.Module, inputs: Any) -> None:
-        self._running.append(self._names.get(module, self._running[-1]))
-
-    def _leave_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self._running.pop()
 
     def _add(self, macs: int, operands: list[Tensor]) -> None:
         for operand in operands:

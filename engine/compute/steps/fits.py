@@ -6,8 +6,9 @@ from torch import nn
 from engine.compute.context import Context
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import prunable_layers
-from engine.compute.steps.channels.groups import Group
-from engine.compute.steps.channels.narrower import shrinkable
+from engine.compute.steps.channels.graph import Graph
+from engine.compute.steps.channels.narrower import with_graph
+from engine.compute.steps.channels.outcome import out_of_reach
 from engine.compute.steps.channels.step import check_channels
 from engine.compute.steps.clustering.filters import merging
 from engine.compute.steps.clustering.kernels import worth_it
@@ -29,8 +30,8 @@ from engine.params import (
 from engine.params.clustering import Merged
 from engine.params.distillation import Inside, NoTeacher, Relational
 
-Prepared = tuple[nn.Module, list[Group]]
-"""A network that is ready for channels to be taken out of it, and their groups."""
+Prepared = tuple[nn.Module, Graph]
+"""A network that is ready for channels to be taken out of it, and which can be."""
 
 
 class Fits:
@@ -38,14 +39,15 @@ class Fits:
 
     def __init__(self, model: nn.Module, images: torch.Tensor, context: Context) -> None:
         self._model, self._images, self._context = model, images, context
-        self._groups: dict[tuple[str, ...], Prepared] = {}
+        self._ready: dict[tuple[str, ...], Prepared] = {}
 
     def check(self, step: Step) -> None:
         """Raises SecateurError where the shapes of the network's layers leave the step nothing to do, or less than it
         is asked for."""
         match step:
             case PruneChannels():
-                check_channels(*self.prepared(step.skip), step, self._context)
+                model, graph = self.prepared(step.skip)
+                check_channels(model, graph.groups, step, self._context)
             case Sensitivity(of="channels"):
                 self.prepared(step.skip)
             case PruneWeights(pattern=str(pattern)):
@@ -66,6 +68,13 @@ class Fits:
 
     def prepared(self, skip: tuple[str, ...]) -> Prepared:
         """Raises SecateurError where no channel can be taken out, or `skip` names no layer."""
-        if skip not in self._groups:
-            self._groups[skip] = shrinkable(self._model, skip)
-        return self._groups[skip]
+        if skip not in self._ready:
+            self._ready[skip] = with_graph(self._model, skip)
+        return self._ready[skip]
+
+    def out_of_reach(self) -> list[str]:
+        """What steps that take channels out, of those that were checked, reach nothing of: a note on each, where that
+        is much."""
+        shape = (self._context.data.channels, *self._context.data.size)
+        notes = [out_of_reach(model, graph, skip, shape) for skip, (model, graph) in self._ready.items()]
+        return [note for note in dict.fromkeys(notes) if note]

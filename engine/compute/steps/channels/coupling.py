@@ -1,5 +1,7 @@
 """Positions along the dimensions of a network's tensors, and which of them have to go together."""
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,10 @@ class CouplingGraph:
         self.loose: dict[str, Tensor] = {}
         self._next = FIXED + 1
         self._ties: list[Tensor] = []
+        self.because = ""
+        """What is followed now: the reason of what is fixed, and of what is `mixed`, meanwhile."""
+        self._fixed: list[tuple[Tensor, str]] = []
+        self._mixed: list[tuple[Tensor, str]] = []
 
     def dim(self, tensor: str, dim: int, size: int) -> Tensor:
         """The numbers (size,) of the positions along one dimension of a weight."""
@@ -51,7 +57,16 @@ class CouplingGraph:
 
     def fix(self, numbers: Tensor) -> None:
         """None of these may be removed."""
+        self._fixed.append((numbers[numbers > FIXED], self.because))
         self.tie(numbers, torch.tensor(FIXED))
+
+    def mix(self, numbers: Tensor) -> None:
+        """One number is computed of all of these."""
+        self._mixed.append((numbers[numbers > FIXED], self.because))
+
+    def reasons(self) -> "Reasons":
+        """Why positions are fixed, and what computes one number of them."""
+        return Reasons(self.classes(fixed=False), self._fixed, self._mixed)
 
     def fix_tensor(self, tensor: str, shape: torch.Size) -> None:
         """Nothing of the tensor may be removed, along whichever dimension."""
@@ -59,12 +74,14 @@ class CouplingGraph:
         for dim, size in enumerate(shape):
             self.fix(self.dim(tensor, dim, size))
 
-    def classes(self) -> Tensor:
-        """For every number the smallest number that it is tied to, directly or through others (numbers,)."""
+    def classes(self, *, fixed: bool = True) -> Tensor:
+        """For every number the smallest number that it is tied to, directly or through others (numbers,); without
+        `fixed`, not through what is fixed."""
         parent = torch.arange(self._next)
         if not self._ties:
             return parent
-        one, two = torch.cat(self._ties, dim=1)
+        ties = torch.cat(self._ties, dim=1)
+        one, two = ties if fixed else ties[:, (ties != FIXED).all(0)]
         while True:
             # Every tie pulls both roots to the lesser one; then each number is pointed to its root's root until all
             # point to roots. By whole tensors: a large network has more numbers than a loop should touch.
@@ -78,3 +95,32 @@ class CouplingGraph:
             if torch.equal(new, parent):
                 return parent
             parent = new
+
+
+class Reasons:
+    """What fixes positions, or computes one number of them, in the order of the pass."""
+
+    def __init__(
+        self, classes: Tensor, fixed: list[tuple[Tensor, str]], mixed: list[tuple[Tensor, str]]
+    ) -> None:
+        self._classes = classes
+        self._fixed, self._mixed = (self._by_class(told) for told in (fixed, mixed))
+
+    def _by_class(self, told: list[tuple[Tensor, str]]) -> dict[int, dict[str, None]]:
+        found: dict[int, dict[str, None]] = defaultdict(dict)
+        for numbers, why in told:
+            for one in torch.unique(self._classes[numbers]).tolist():
+                found[one][why] = None
+        return found
+
+    def fixing(self, numbers: Tensor) -> list[str]:
+        """What fixes any of these, or others that they are tied to."""
+        return self._of(numbers, self._fixed)
+
+    def mixing(self, numbers: Tensor) -> list[str]:
+        """What computes one number of any of these, or of others that they are tied to."""
+        return self._of(numbers, self._mixed)
+
+    def _of(self, numbers: Tensor, told: dict[int, dict[str, None]]) -> list[str]:
+        own = torch.unique(self._classes[numbers]).tolist()
+        return list(dict.fromkeys(why for one in own for why in told.get(one, ())))

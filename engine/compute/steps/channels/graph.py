@@ -17,20 +17,28 @@ from engine.compute.models.tensors import STATISTICS
 from engine.compute.steps.channels.attention import free_groups, ties
 from engine.compute.steps.channels.coupling import FIXED, CouplingGraph
 from engine.compute.steps.channels.groups import Cut, Group, Role
-from engine.compute.steps.channels.probe import verify_groups
-from engine.compute.steps.channels.trace import example_for, trace
+from engine.compute.steps.channels.probe import OTHERWISE, verify_groups
+from engine.compute.steps.channels.trace import OUTPUT, example_for, trace
 from engine.compute.steps.channels.yolo import protected_layers
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.params.overlays import TABLES
+from engine.text.phrases import counted, listed
+
+MOST = 3
+"""Operations that are named as a reason, and reasons that are given, at most."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The groups that can be pruned, and the names of those that can't, with the reason."""
+    """The groups that can be pruned, and the names of those that can't, with the reason.
+
+    `whole`: layers that make channels of which none can go, and why, as far as a pass shows it.
+    """
 
     groups: list[Group]
     left_out: dict[str, str]
+    whole: dict[str, str]
 
 
 def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
@@ -49,28 +57,85 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
     example = example_for(model)
     with all_outputs(model, example):
-        groups = find_groups(model, example)
-        groups = [g for g in groups if not any(c.role == "out" and c.module in skipped for c in g.cuts)]
+        found, links = find_groups(model, example)
+        with_skipped = {g.name: s for g in found if (s := sorted(set(_makers(g)) & skipped))}
+        groups = [g for g in found if g.name not in with_skipped]
         proved, left_out = verify_groups(model, groups, example)
+    whole = _whole(model, links, groups, left_out)
+    for group in found:
+        if group.name in with_skipped:
+            also = f"its channels go with those of {listed(with_skipped[group.name], MOST)}"
+            whole |= dict.fromkeys(_makers(group), also)
     if not proved:
         raise SecateurError(
             "There are no channels to prune",
-            "Every layer makes the output, is skipped, or is tied to something that can't shrink.",
+            f"All stay in {by_reason(whole)}."
+            if whole
+            else "Every layer is skipped, or tied to what can't shrink.",
             f"{'Shorten skip, or' if skip else 'Take the step out (of search.over too), and'} "
             "prune single weights with prune.weights.",
         )
-    return Graph(proved, left_out)
+    return Graph(proved, left_out, whole)
 
 
-def find_groups(model: nn.Module, example: Tensor) -> list[Group]:
-    """The groups as the trace has them, largest structures first met first; `example` is (1, C, H, W)."""
+def _makers(group: Group) -> list[str]:
+    """The layers that make the group's channels."""
+    return list(dict.fromkeys(cut.module for cut in group.cuts if cut.role == "out"))
+
+
+def by_reason(whole: dict[str, str]) -> str:
+    """Layers that stay whole in words, those that do for one reason together."""
+    names: dict[str, list[str]] = {}
+    for name, why in whole.items():
+        names.setdefault(why, []).append(name)
+    parts = [f"{listed(some)}, because {why}" for why, some in names.items()]
+    more = sum(len(some) for some in list(names.values())[MOST:])
+    return "; ".join([*parts[:MOST], *([f"and {counted(more, 'more layer')}"] if more else [])])
+
+
+def find_groups(model: nn.Module, example: Tensor) -> tuple[list[Group], CouplingGraph]:
+    """The groups as the trace has them, largest structures first met first, and the ties that they are found by;
+    `example` is (1, C, H, W)."""
     with parametrize.cached(), unfused_attention():
         links = trace(model, example)
     for one, two in ties(model, links):
         links.tie(one, two)
     classes = _resolved(links)
     roles = {key: _role(model, *key) for key in classes}
-    return [*_assembled(classes, roles), *free_groups(model)]
+    return [*_assembled(classes, roles), *free_groups(model)], links
+
+
+def _whole(
+    model: nn.Module, links: CouplingGraph, groups: list[Group], left_out: dict[str, str]
+) -> dict[str, str]:
+    """Why layers keep their channels, by layer; what is said of groups that are `left_out` gets the operations that mix
+    their channels too."""
+    reasons, whole, last = links.reasons(), dict[str, str](), dict[str, str]()
+    for group in groups:
+        if group.name in left_out:
+            root = group.root
+            mixing = reasons.mixing(links.dims[root.tensor, root.dim][root.positions.flatten()])
+            if mixing and left_out[group.name] == OTHERWISE:
+                left_out[group.name] += f" ({listed(mixing, MOST)})"
+            for name in _makers(group):
+                whole.setdefault(name, left_out[group.name])
+    classes = links.classes()
+    for (tensor, dim), numbers in links.dims.items():
+        name = tensor.rpartition(".")[0]
+        if name in whole or _role(model, tensor, dim) == "in":
+            continue
+        own, fixing = torch.unique(classes[numbers]), reasons.fixing(numbers)
+        if OUTPUT in fixing:
+            last[name] = "it makes the output"
+        elif fixing:
+            whole[name] = f"its channels are tied to {listed(fixing, MOST)}"
+        elif own.tolist() == [FIXED]:
+            whole[name] = "its channels are tied to what can't shrink"
+        else:
+            whole[name] = "all its channels hang together" if len(own) == 1 else "no layer takes its channels"
+    multiplied = {tensor for tensor, _ in links.dims}
+    computed = [name for name in prunable_layers(model, ()) if f"{name}.weight" not in multiplied]
+    return whole | dict.fromkeys(computed, "nothing is multiplied with its weight as it is") | last
 
 
 def _resolved(links: CouplingGraph) -> dict[tuple[str, int], Tensor]:
@@ -92,6 +157,7 @@ def _resolved(links: CouplingGraph) -> dict[tuple[str, int], Tensor]:
         stuck = [numbers for numbers in stuck if bool((classes[numbers] != FIXED).any())]
         if not stuck:
             return resolved
+        links.because = "a parameter along no one dimension of which they lie"
         for numbers in stuck:
             links.fix(numbers)
 

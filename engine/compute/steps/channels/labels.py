@@ -4,8 +4,8 @@ They have the activation's shape and are expanded (stride 0) along dimensions th
 they take little memory.
 """
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, zip_longest
 
 import torch
 from torch import Tensor
@@ -109,3 +109,20 @@ def concat(
         for piece, shape in zip(small, shapes, strict=True)
     ]
     return torch.cat(full, dim), []
+
+
+def keeps(small: Tensor, shape: torch.Size) -> bool:
+    """Whether the dimensions that labels vary along have the same size in `shape`."""
+    return small.ndim == len(shape) and all(n in (1, m) for n, m in zip(small.shape, shape, strict=True))
+
+
+def spread(shape: torch.Size, wide: Sequence[int]) -> bool:
+    """Whether a tensor of `shape` is repeated along a dimension of `wide` (right-aligned) that is larger than 1."""
+    pairs = zip_longest(reversed(shape), reversed(wide), fillvalue=1)
+    return any(own == 1 and other > 1 for own, other in pairs)
+
+
+def meets(shape: torch.Size, labels: torch.Size) -> bool:
+    """Whether a tensor of `shape` has a size of its own where the labels (right-aligned) vary."""
+    pairs = zip(reversed(shape), reversed(labels), strict=False)
+    return any(own > 1 and label > 1 for own, label in pairs)

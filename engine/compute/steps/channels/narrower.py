@@ -16,7 +16,7 @@ from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.choose import step_of
 from engine.compute.steps.channels.cost import Predictor
-from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.graph import Graph, channel_graph
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.latency_cost import VECTOR, rounding, shrinking
 from engine.compute.steps.channels.prepare import prepare_for_channels
@@ -28,13 +28,19 @@ WIDTHS = (0.5, 0.25)
 
 
 def shrinkable(model: nn.Module, skip: tuple[str, ...]) -> tuple[nn.Module, list[Group]]:
-    """A copy of the model from which channels can be taken, and their groups; `skip` names layers that keep theirs.
+    """A copy of the model from which channels can be taken, and their groups: see `with_graph`."""
+    prepared, graph = with_graph(model, skip)
+    return prepared, graph.groups
+
+
+def with_graph(model: nn.Module, skip: tuple[str, ...]) -> tuple[nn.Module, Graph]:
+    """A copy of the model from which channels can be taken, and which; `skip` names layers that keep theirs.
 
     Raises SecateurError where none can be taken.
     """
     prepared = unshare_(copied(model))
     prepare_for_channels(prepared)
-    return prepared, channel_graph(prepared, skip).groups
+    return prepared, channel_graph(prepared, skip)
 
 
 def measured_times(

@@ -4,13 +4,17 @@ from torch import nn
 
 from engine.compute.context import Context
 from engine.compute.layers.select import prunable_layers
+from engine.compute.measures.counts import count
 from engine.compute.steps.calibration.understood import tied
 from engine.compute.steps.channels.budget import Budget
+from engine.compute.steps.channels.graph import Graph, by_reason
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.yolo import protected_layers
 from engine.params.channels import PruneChannels
-from engine.text.phrases import listed
+from engine.text.numbers import percent
 
+MUCH = 0.1
+"""Share of MACs or parameters that is worth a note."""
 NEAR = 0.05
 """Relative difference between asked and reached that is worth no warning."""
 
@@ -49,30 +53,58 @@ def tell_targets(
         )
 
 
-def tell_whole(model: nn.Module, groups: list[Group], params: PruneChannels, context: Context) -> None:
+def tell_whole(model: nn.Module, graph: Graph, params: PruneChannels, context: Context) -> None:
     """Keep with the result, and say, which layers keep all their channels, and why; add to what was found wrong."""
-    shrinking = {cut.module for group in groups for cut in group.cuts if cut.role in ("out", "scale")}
-    free, protected = prunable_layers(model, params.skip), protected_layers(model)
-    shared = tied(model, free)
-    refused: dict[str, str] = context.observations.get(
-        "whole", {}
-    )  # told already, when the groups were tried
-    by_reason: dict[str, list[str]] = {}
-    for name in prunable_layers(model, ()):
-        if name not in shrinking and name not in refused:
-            why = "skip names it" if name not in free else _why(name, protected, shared)
-            by_reason.setdefault(why, []).append(name)
-    context.observations["whole"] = refused | {
-        name: why for why, names in by_reason.items() for name in names
+    # Groups that were tried and left whole were told then.
+    whole = {
+        name: why
+        for name, why in whole_layers(model, graph, params.skip).items()
+        if name not in graph.left_out
     }
-    if by_reason:
-        text = "; ".join(f"{listed(names)}, because {why}" for why, names in by_reason.items())
-        context.notice("info", f"All channels stay in {text}")
+    context.observations["whole"] = graph.left_out | whole
+    if whole:
+        context.notice("info", f"All channels stay in {by_reason(whole)}")
 
 
-def _why(name: str, protected: set[str], shared: dict[str, str]) -> str:
-    if name in shared:
-        return f"it has {shared[name]}"
-    if name in protected:
-        return "its channels have a meaning of their own"
-    return "it makes the output, or its channels are tied to what can't shrink"
+def whole_layers(model: nn.Module, graph: Graph, skip: tuple[str, ...]) -> dict[str, str]:
+    """Layers that keep all the channels that they make, and why."""
+    shrinking = {cut.module for group in graph.groups for cut in group.cuts if cut.role in ("out", "scale")}
+    free, protected = prunable_layers(model, skip), protected_layers(model)
+    shared = tied(model, free)
+
+    def why(name: str) -> str:
+        if name not in free:
+            return "skip names it"
+        if name in shared:
+            return f"it has {shared[name]}"
+        if name in protected:
+            return "its channels have a meaning of their own"
+        return graph.whole.get(name, "no pass shows what its channels are")
+
+    layers = prunable_layers(model, ())
+    # In the order of the graph's reasons, of which the plainest is last.
+    order = dict.fromkeys([*(name for name in graph.whole if name in layers), *layers])
+    return {name: why(name) for name in order if name not in shrinking}
+
+
+def out_of_reach(model: nn.Module, graph: Graph, skip: tuple[str, ...], shape: tuple[int, ...]) -> str:
+    """What share of the network's MACs and parameters is in layers that can neither make nor take fewer channels, and
+    why; empty where that is less than `MUCH`."""
+    cuts = {cut.tensor for group in graph.groups for cut in group.cuts if cut.role in ("out", "in", "scale")}
+    counts = count(model, shape)
+    skipped = prunable_layers(model, ()).keys() - prunable_layers(model, skip).keys()
+    stuck = [
+        one
+        for one in counts.layers
+        if one.shape and one.name not in cuts and one.name.rpartition(".")[0] not in skipped
+    ]
+    macs = sum(one.macs for one in stuck) / max(counts.macs, 1)
+    parameters = sum(one.parameters for one in stuck) / max(counts.parameters, 1)
+    if max(macs, parameters) < MUCH:
+        return ""
+    names = {one.name.rpartition(".")[0] for one in stuck}
+    whole = {name: why for name, why in whole_layers(model, graph, skip).items() if name in names}
+    return (
+        f"prune.channels reaches nothing of {percent(macs, 0)} of the MACs and {percent(parameters, 0)} of the "
+        f"parameters: {by_reason(whole)}"
+    )

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from engine.compute.layers.passes import tensors_in
+from engine.compute.layers.passes import running, tensors_in
 from engine.compute.models.tensors import STATISTICS
 from engine.compute.steps.channels.groups import Gone, Group, positions_gone
 from engine.compute.steps.channels.shrink import shrink
@@ -21,6 +21,8 @@ taken for another more, however little its group does beside those that are remo
 NOISE = 1e-5
 """The same, over the output: what rounding alone may make in a network that hardly depends on the channels."""
 EPSILON = 1e-12
+OTHERWISE = "the model would compute something else"
+"""Why channels stay without which the network runs."""
 PRODUCTS = (
     torch.matmul,
     Tensor.matmul,
@@ -34,6 +36,8 @@ PRODUCTS = (
     functional.multi_head_attention_forward,
 )
 """Functions by which activations are multiplied with each other, and seldom with weights."""
+QUIET = 0.1
+"""Below this share of the size that tensors start with, a tensor may hide what it scales."""
 CHANNELS = 64
 """Size that activations are scaled by, whatever number of channels they have."""
 
@@ -47,7 +51,8 @@ def verify_groups(
     itself first. The model is left as it was.
     """
     left_out: dict[str, str] = {}
-    with torch.no_grad(), _plain_norms() as seen:
+    with torch.no_grad(), _restored(model), _plain_norms() as seen:
+        _lift(model)
         whole = outputs(model, example)
         verify = _verify_kinds if seen.products else _verify
         good = verify(model, groups, example, whole, left_out)
@@ -116,19 +121,17 @@ def _wrong_without(
     with _restored(model):
         _zero(model, groups, gone)
         masked = outputs(model, example)
-    running: list[str] = []
-    names = {module: name for name, module in model.named_modules()}
-    with _restored(model), _running(names, running):
+    with _restored(model), running(model) as now:
         try:
             shrink(model, groups, gone)
             pruned = outputs(model, example)
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError):
-            return f"{(running and running[-1]) or 'the model'} does not run with fewer channels"
+            return f"{now[-1] or 'the model'} does not run with fewer channels"
     if pruned.shape != masked.shape:
         return "the output would shrink"
     allowed = TOLERANCE * _largest(whole - masked) + NOISE * _largest(masked)
     if not _largest(pruned - masked) <= allowed:
-        return "the model would compute something else"
+        return OTHERWISE
     return None
 
 
@@ -139,6 +142,34 @@ def outputs(model: nn.Module, example: Tensor) -> Tensor:
 
 def _largest(tensor: Tensor) -> float:
     return float(tensor.abs().max())
+
+
+def _lift(model: nn.Module) -> None:
+    """Give parameters that are near zero the size that others start with, in place, tied ones together.
+
+    Behind a scale of 1e-6 or 0 (LayerScale, ReZero, a last norm that starts at zero) anything may go wrong in a branch
+    and be lost in rounding; training makes it heard.
+    """
+    lifted: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, tensor in module._parameters.items():
+            if tensor is not None and tensor.is_floating_point():
+                if id(tensor) not in lifted:
+                    lifted[id(tensor)] = _lifted(tensor)
+                module._parameters[name] = lifted[id(tensor)]
+
+
+def _lifted(tensor: nn.Parameter) -> nn.Parameter:
+    """The parameter, or where it is quiet one of an ordinary size: 1 of vectors, else as weights of layers start."""
+    flat = tensor.numel() == max(tensor.shape, default=1)
+    wanted = 1.0 if flat else (tensor.shape[0] / tensor.numel()) ** 0.5
+    size = float(tensor.detach().float().square().mean().sqrt())
+    if not size < QUIET * wanted:
+        return tensor
+    if size:
+        return nn.Parameter(tensor.detach() * (wanted / size))
+    random = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(tensor.numel()))
+    return nn.Parameter((wanted * random).to(tensor))
 
 
 def _zero(model: nn.Module, groups: list[Group], gone: Gone) -> None:
@@ -178,27 +209,6 @@ def _restored(model: nn.Module) -> Iterator[None]:
 
 def _numbers(module: nn.Module) -> dict[str, Any]:
     return {k: v for k, v in vars(module).items() if isinstance(v, int | tuple)}
-
-
-@contextlib.contextmanager
-def _running(names: dict[nn.Module, str], running: list[str]) -> Iterator[None]:
-    """Keeps the names of the modules that are running in `running`, as they are at an error."""
-
-    def enter(module: nn.Module, inputs: Any) -> None:
-        running.append(names.get(module, ""))
-
-    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-        running.pop()
-
-    hooks = [
-        nn.modules.module.register_module_forward_pre_hook(enter),
-        nn.modules.module.register_module_forward_hook(leave),
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class _plain_norms(TorchFunctionMode):

@@ -28,7 +28,7 @@ from engine.compute.steps.channels.choose import (
     step_of,
     units_gone,
 )
-from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.graph import Graph, channel_graph
 from engine.compute.steps.channels.groups import Gone, Group
 from engine.compute.steps.channels.importance import check_norms, importance
 from engine.compute.steps.channels.latency_cost import VECTOR, preferred_multiple, rounding
@@ -56,12 +56,13 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     Groups that can't be pruned rightly are left whole, with a notice. Raises OutOfReach when a target can't be
     reached.
     """
-    pruning, groups = prepared(model, params, context)
+    pruning, graph = prepared(model, params, context)
+    groups = graph.groups
     pruning.check()
     learn(model, groups, params.learning, context, pruning.first_choice)
     left = pruning.run()
     tell_targets(pruning.budget, params, pruning.competing(groups), left, context)
-    tell_whole(model, groups, params, context)
+    tell_whole(model, graph, params, context)
     context.observations["channels"] = [
         {"layer": before.name, "before": before.channels, "after": after.units * before.per_unit}
         for before, after in zip(groups, left, strict=True)
@@ -74,8 +75,8 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     return model
 
 
-def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", list[Group]]:
-    """Make `model` ready for channels to be taken out of it, in place: its pruning, and the groups of its channels."""
+def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", Graph]:
+    """Make `model` ready for channels to be taken out of it, in place: its pruning, and which can be."""
     # What is made ready may have other parameters and another latency than what was given and is asked about.
     given = copied(model)
     _make_plain(model, context)
@@ -83,8 +84,8 @@ def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple
     prepare_for_channels(model)
     if params.repair:
         turn_heads(model, context)
-    groups = _groups(model, params, context)
-    return Pruning(model, given, groups, params, context), groups
+    graph = _graph(model, params, context)
+    return Pruning(model, given, graph.groups, params, context), graph
 
 
 def check_channels(model: nn.Module, groups: list[Group], params: PruneChannels, context: Context) -> None:
@@ -122,7 +123,7 @@ def _make_plain(model: nn.Module, context: Context) -> None:
             )
 
 
-def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[Group]:
+def _graph(model: nn.Module, params: PruneChannels, context: Context) -> Graph:
     graph = channel_graph(model, params.skip)
     context.observations["whole"] = dict(graph.left_out)
     by_reason: dict[str, list[str]] = defaultdict(list)
@@ -130,7 +131,7 @@ def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[G
         by_reason[reason].append(name)
     for reason, names in by_reason.items():
         context.notice("warning", f"Left whole: {listed(names)}, because {reason}")
-    return graph.groups
+    return graph
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ here, fixes the channels that go in.
 """
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from engine.compute.layers.passes import tensors_in
+from engine.compute.layers.passes import running, tensors_in
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.coupling import FREE, CouplingGraph
 from engine.compute.steps.channels.labels import (
@@ -24,8 +23,11 @@ from engine.compute.steps.channels.labels import (
     compress,
     concat,
     constant,
+    keeps,
     labels_along,
     linked_by_view,
+    meets,
+    spread,
 )
 from engine.compute.steps.channels.tensor_index import TensorIndex
 
@@ -52,6 +54,8 @@ MOVES = frozenset(
 PARTS = frozenset(["split", "split_with_sizes", "chunk", "unbind"])
 CREATIONS = ("new_", "zeros", "ones", "empty", "full", "rand")
 """How the names of operations begin that take no more than a size from a tensor."""
+OUTPUT = "the output"
+"""Why the channels of what the model puts out are fixed."""
 REDUCTIONS = frozenset(["mean", "sum", "amax", "amin", "linalg_vector_norm", "var", "std"])
 NORMS = {
     "native_batch_norm": 1,
@@ -75,9 +79,11 @@ def example_for(model: nn.Module) -> Tensor:
 
 def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
     """The ties that one forward pass of `model` on `example` (1, C, H, W) shows; call it in eval mode."""
-    tracer = Tracer(TensorIndex(model))
-    with torch.no_grad(), tracer:
-        output = model(example)
+    with running(model) as now:
+        tracer = Tracer(TensorIndex(model), now)
+        with torch.no_grad(), tracer:
+            output = model(example)
+    tracer.links.because = OUTPUT
     for result in tensors_in(output):
         if (labels := tracer.labels_of(result)) is not None:
             tracer.links.fix(constant(labels))
@@ -87,8 +93,9 @@ def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, collects in `links` what every operation ties together."""
 
-    def __init__(self, memory: TensorIndex) -> None:
+    def __init__(self, memory: TensorIndex, running: Sequence[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._running = running
         self.links = CouplingGraph()
         self._memory = memory
         self._labels: Any = WeakTensorKeyDictionary()
@@ -126,6 +133,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._labels[output] = labels.expand(output.shape)
 
     def _follow(self, func: Any, name: str, args: list[Any], given: dict[str, Any], output: Any) -> None:
+        self.links.because = f"{name} in {self._running[-1] or 'the network itself'}"
         if name in ("convolution", "_convolution", "convolution_overrideable"):
             self._convolution(args, output)
         elif name in ("mm", "linear", "addmm", "bmm", "baddbmm"):
@@ -313,6 +321,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # Over channels the result is one number for all of them (a norm, a mean of everything): it ties nothing, and
         # whether it changes with fewer channels is for the probe to see. Over pixels the labels stay.
         if not dims or any(small.shape[d] > 1 for d in dims):
+            self.links.mix(small)
             self._put(output, torch.tensor(FREE))
         elif output.ndim == tensor.ndim:
             self._put(output, small)
@@ -329,7 +338,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if first.shape == _broadcast(tensors):
             self._put(first, self._combined(tensors))
         # Pooling, upsampling, padding of pixels: (N, C, H, W) → (N, C, H′, W′) leaves the channels as they are.
-        elif len(known) == 1 and _keeps(small := constant(known[0][1]), first.shape):
+        elif len(known) == 1 and keeps(small := constant(known[0][1]), first.shape):
             self._put(first, small)
         else:
             self._fix_all(tensors)
@@ -342,15 +351,15 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         labelled.sort(key=lambda item: (bool((item[1] != FREE).any()), item[0].numel()), reverse=True)
         whole, result = labelled[0]
         for shape, small in labelled[1:]:
-            if _spread(shape, result.shape) or bool((small == FREE).all()):
+            if spread(shape, result.shape) or bool((small == FREE).all()):
                 continue
             self.links.tie(result, small)
-            if small.numel() < result.numel() and not _spread(shape, whole):
+            if small.numel() < result.numel() and not spread(shape, whole):
                 result = small  # the other's labels vary along more, all tied to these
         # An operand without labels that has a size of its own along the channels (a constant for each of them, which
         # is no parameter) would not shrink with them.
         for tensor in tensors:
-            if self.labels_of(tensor) is None and _meets(tensor.shape, result.shape):
+            if self.labels_of(tensor) is None and meets(tensor.shape, result.shape):
                 self.links.fix(result)
                 return None
         return result
@@ -378,20 +387,3 @@ def _broadcast(tensors: list[Tensor]) -> torch.Size | None:
         return torch.Size(torch.broadcast_shapes(*(t.shape for t in tensors)))  # type: ignore[no-untyped-call]
     except RuntimeError:
         return None
-
-
-def _keeps(small: Tensor, shape: torch.Size) -> bool:
-    """Whether the dimensions that labels vary along have the same size in `shape`."""
-    return small.ndim == len(shape) and all(n in (1, m) for n, m in zip(small.shape, shape, strict=True))
-
-
-def _spread(shape: torch.Size, wide: Sequence[int]) -> bool:
-    """Whether a tensor of `shape` is repeated along a dimension of `wide` (right-aligned) that is larger than 1."""
-    pairs = zip_longest(reversed(shape), reversed(wide), fillvalue=1)
-    return any(own == 1 and other > 1 for own, other in pairs)
-
-
-def _meets(shape: torch.Size, labels: torch.Size) -> bool:
-    """Whether a tensor of `shape` has a size of its own where the labels (right-aligned) vary."""
-    pairs = zip(reversed(shape), reversed(labels), strict=False)
-    return any(own > 1 and label > 1 for own, label in pairs)

@@ -43,7 +43,8 @@ class Channels:
     def __init__(self, held: Held) -> None:
         self._held = held
         self._model = copied(held.model)
-        pruning, self._groups = prepared(self._model, self._params(2.0), held.context)
+        pruning, graph = prepared(self._model, self._params(2.0), held.context)
+        self._groups = graph.groups
         if not self._groups:
             raise SecateurError(
                 "No channel can be removed", "Every layer's channels are coupled to the output's."

@@ -14,6 +14,7 @@ from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.cost import Predictor
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.outcome import out_of_reach
 from engine.compute.steps.channels.shrink import shrink
 from engine.errors import SecateurError
 from tests.engine.compute.compute_help import small_model
@@ -97,6 +98,50 @@ def test_what_can_not_shrink_is_left_out_with_the_reason() -> None:
         graph = channel_graph(own(maker))
         assert [g.name for g in graph.groups] == ["inner"]
         assert "something else" in graph.left_out["stem"]
+
+
+@pytest.mark.parametrize("maker", [networks.layer_scaled, networks.zero_scaled])
+def test_what_a_scale_near_zero_hides_is_found_out(maker: Callable[[], nn.Module]) -> None:
+    """Training makes it heard; the parameters that the network has stay as they are."""
+    model = own(maker)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    graph = channel_graph(model)
+    assert [g.name for g in graph.groups] == ["stem"]
+    assert "something else" in graph.left_out["inner"]
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("maker", "layer", "why"),
+    [
+        (networks.Mixed, "stem", "the model would compute something else (mean in the network itself)"),
+        (networks.Sliced, "stem", "inner does not run with fewer channels"),
+        (networks.Blurred, "stem", "its channels are tied to convolution in the network itself"),
+        (networks.Sliced, "last", "it makes the output"),
+    ],
+)
+def test_the_operation_for_which_a_layer_stays_whole_is_named(
+    maker: Callable[[], nn.Module], layer: str, why: str
+) -> None:
+    assert channel_graph(own(maker)).whole[layer] == why
+
+
+def test_the_share_of_a_network_that_no_step_for_channels_reaches_is_told() -> None:
+    """Of a network that can shrink everywhere nothing is told."""
+    model = own(networks.Blurred)
+    shape = (3, networks.SIZE, networks.SIZE)
+    counted = count(model, shape)
+    macs = {one.name: one.macs for one in counted.layers}
+    stuck = (macs["stem.weight"] + macs["kernel"]) / counted.macs
+    told = out_of_reach(model, channel_graph(model), (), shape)
+    assert f"{stuck:.0%}".replace("%", " % of the MACs") in told and "stem, because" in told
+    dense = own(networks.Dense)
+    assert not out_of_reach(dense, channel_graph(dense), (), shape)
+
+
+def test_layers_whose_channels_go_with_those_of_a_skipped_one_say_so() -> None:
+    whole = channel_graph(small_model(depth=20), ("layer1.0.conv2",)).whole
+    assert whole["conv1"] == whole["layer1.2.conv2"] == "its channels go with those of layer1.0.conv2"
 
 
 def test_a_kernel_repeated_for_all_channels_keeps_them() -> None:

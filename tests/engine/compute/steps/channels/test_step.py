@@ -308,7 +308,11 @@ def test_half_of_every_kind_of_network_goes_and_the_rest_reloads_equal(name: str
     context = context_for(events=events)
     pruned(model, context, ratio=0.5, scope="local")
     assert all(isinstance(event, ev.Notice) and event.level == "info" for event in events)
-    of_itself = ("it makes the output", "its channels have a meaning of their own")
+    of_itself = (
+        "it makes the output",
+        "its channels have a meaning of their own",
+        "all its channels hang together",
+    )
     assert all(why.startswith(of_itself) for why in context.observations["whole"].values()), (
         "no group is left out"
     )
