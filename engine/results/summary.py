@@ -123,6 +123,12 @@ def in_words(parameters: Mapping[str, Any]) -> list[str]:
     return parts
 
 
+def but_seed(trial: TrialState) -> tuple[tuple[str, str], ...]:
+    """A trial's parameters without its seed, names with texts: trials of which they are the same are judged, and drawn,
+    by their mean."""
+    return tuple((name, str(value)) for name, value in trial.parameters.items() if name != "seed")
+
+
 def measure_names(state: StudyState) -> list[str]:
     """Every measure that some finished trial of the study has, in a fixed order."""
     names: dict[str, None] = {}
