@@ -40,8 +40,6 @@ from engine.params import ClusterWeights, PruneWeights, QuantizeHalf
 from engine.params.preset import Data
 from engine.params.training import Train
 
-HOME = Path(__file__).resolve().parent.parent
-
 SPARSITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 EPOCHS = 4
 REPEATS = 5

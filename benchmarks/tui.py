@@ -21,8 +21,6 @@ from engine.machine import private
 from engine.testing import folders as fabricate
 from tests.tui.terminal import Terminal
 
-HOME = Path(__file__).resolve().parent.parent
-
 KEYS = 120
 """Keys timed for a percentile."""
 MANY = 1000

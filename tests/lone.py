@@ -11,14 +11,19 @@ import subprocess
 import sys
 import tempfile
 from functools import cache
+from multiprocessing import connection, util
 from pathlib import Path
 
 SERVE = """
 import json, os, runpy, sys, traceback
+from multiprocessing.connection import Listener, wait
 import torch
 
-for line in sys.stdin:
-    job = json.loads(line)
+listener = Listener(sys.argv[1], "AF_UNIX")
+print(flush=True)
+while sys.stdin not in wait([listener._listener._socket, sys.stdin]):
+    asked = listener.accept()
+    job = json.loads(asked.recv_bytes())
     child = os.fork()
     if not child:
         code = 70
@@ -41,7 +46,8 @@ for line in sys.stdin:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    asked.send_bytes(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+    asked.close()
 """
 
 
@@ -57,22 +63,25 @@ def run(
             "said": [*map(str, said)],
             "beside": beside,
         }
-        server = _server()
-        assert server.stdin is not None and server.stdout is not None
-        server.stdin.write(json.dumps(job) + "\n")
-        server.stdin.flush()
-        code = int(server.stdout.readline())
+        with connection.Client(address(), "AF_UNIX") as server:
+            server.send_bytes(json.dumps(job).encode())
+            code = int(server.recv_bytes())
         out, err = (name.read_text() for name in said)
     return subprocess.CompletedProcess(job["argv"], code, out, err)
 
 
 @cache
-def _server() -> "subprocess.Popen[str]":
-    """Started when first asked for; ends with the process that asks."""
-    command = [sys.executable, "-P", "-c", SERVE]
+def address() -> str:
+    """Where the Python that has torch listens: that of the test process which started this one, or one of its own.
+
+    Its own is started when first asked for, and ends with it.
+    """
+    if named := os.environ.get("SECATEUR_TESTS_LONE"):
+        return named
+    place = tempfile.mkdtemp(dir=util.get_temp_dir())  # which goes when this process ends
     # In a folder without this project, which no variable names to it either.
     server = subprocess.Popen(
-        command,
+        [sys.executable, "-P", "-c", SERVE, f"{place}/lone"],
         cwd=tempfile.gettempdir(),
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         text=True,
@@ -80,4 +89,6 @@ def _server() -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
     )
     atexit.register(server.kill)
-    return server
+    assert server.stdout is not None
+    server.stdout.readline()  # once it listens
+    return f"{place}/lone"

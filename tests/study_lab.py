@@ -23,6 +23,7 @@ from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, load
+from tests import lone
 from tests.warm import server
 
 HOME = Path(__file__).resolve().parents[1]
@@ -113,8 +114,11 @@ class Lab:
         """The same, in a process forked from the warm server."""
         with tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-said-") as folder:
             said = [Path(folder) / name for name in ("out", "err")]
+            environment = self.environment
+            if arguments[:1] == ("export",):
+                environment["SECATEUR_TESTS_LONE"] = lone.address()
             process = multiprocessing.get_context("forkserver").Process(
-                target=_command, args=(arguments, self.environment, self.folder, said)
+                target=_command, args=(arguments, environment, self.folder, said)
             )
             process.start()
             process.join(self.timeout_s)
@@ -217,6 +221,11 @@ def _command(arguments: tuple[str, ...], environment: dict[str, str], folder: Pa
     from tests.warm import engines
 
     launch._engine = engines.start
+    if arguments[:1] == ("export",):
+        from engine.compute.export import verify
+        from tests.warm import exports
+
+        verify._started = exports.started
     sys.exit(main(list(arguments)))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from engine.cli import declared
 from engine.cli import main as cli
-from engine.cli.params import _default as default_text
+from engine.cli.params import default_text
 from engine.cli.presets import counts as trials
 from engine.errors import EXIT_CODES, SecateurError
 from engine.machine import private

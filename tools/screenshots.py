@@ -19,8 +19,6 @@ from engine.presets.shipped import find
 from engine.text.tables import cell_width
 from tui.app import Lab
 
-HOME = Path(__file__).resolve().parent.parent
-
 SIZE = (120, 36)
 CELL_WIDTH, CELL_HEIGHT, FONT = 8.4, 18.0, 14.0
 PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {

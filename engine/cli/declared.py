@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Kind = Literal["flag", "string", "integer", "number"]
-WITHOUT_JSON = ("lab", "mcp")
-"""Commands that give no answer: they are programs of their own."""
 STDIN = "-"
 """What reads standard input in place of a file or a text."""
 

@@ -142,7 +142,7 @@ def render(topic: Topic, width: int) -> str:
 
 
 def _entry(row: Row, names: int, width: int) -> list[str]:
-    described = f"{row.allowed()}; {_default(row)}"
+    described = f"{row.allowed()}; {default_text(row)}"
     gap = " " * (names + 2)
     head = textwrap.wrap(
         described,
@@ -175,7 +175,8 @@ def _choices(row: Row, width: int) -> list[str]:
     ]
 
 
-def _default(row: Row) -> str:
+def default_text(row: Row) -> str:
+    """What a parameter is where the preset leaves it out."""
     if row.required:
         return "required"
     if row.default is None:

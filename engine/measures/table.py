@@ -6,9 +6,9 @@ from typing import Literal
 
 from engine.text.numbers import (
     MISSING,
-    _finite,
     count,
     duration,
+    is_finite,
     milliseconds,
     number,
     percent,
@@ -201,9 +201,9 @@ def measure_text(name: str, value: float | None, deviation: float | None = None)
     >>> measure_text("accuracy", 0.9137), measure_text("macs", 40_560_000)
     ('91.37 %', '40.6 MMACs')
     """
-    if not _finite(value):
+    if not is_finite(value):
         return MISSING
-    if _finite(deviation):
+    if is_finite(deviation):
         return mean_deviation(value, deviation, name)
     known = measure(name)
     match known.kind:
@@ -233,7 +233,7 @@ def change_text(name: str, change: float | None) -> str:
     >>> change_text("accuracy", -0.0035), change_text("parameters", 1200)
     ('-0.35 points', '+1.20 k')
     """
-    sign = "+" if _finite(change) and change > 0 else ""
+    sign = "+" if is_finite(change) and change > 0 else ""
     return sign + measure_text(name, change).replace("%", "points")
 
 
@@ -242,7 +242,7 @@ def mean_deviation(mean: float | None, deviation: float | None, name: str = "") 
 
     `name` is the measure, which gives the unit; both numbers share the prefix of the mean.
     """
-    if not _finite(mean) or not _finite(deviation):
+    if not is_finite(mean) or not is_finite(deviation):
         return measure_text(name, mean)
     divisor, unit = axis_unit(measure(name), mean)
     mean, deviation = mean / divisor, abs(deviation) / divisor

@@ -5,6 +5,7 @@ from typing import Any
 from engine.measures import latency
 from engine.results import failures, pick, remarks, requests, searches
 from engine.studies.state import StudyState
+from engine.text.phrases import counted
 
 SHOWN = 20
 """Of how many differences a replay's verdict says what they are."""
@@ -63,7 +64,7 @@ def recorded_lines(steps: int) -> list[str]:
     """What a replay did not measure anew: times do not repeat, decisions made by them do."""
     if not steps:
         return []
-    which = "1 step" if steps == 1 else f"{steps} steps"
+    which = counted(steps, "step")
     return [f"  {which} decided by measured times: the replay used the original's, which it recorded"]
 
 

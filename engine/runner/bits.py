@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.errors import BITS_COMMAND, SecateurError
 from engine.runner import launch
-from engine.text.phrases import counted
+from engine.text.phrases import counted, listed
 
 OTHER_WAYS = (
     {"MKL_CBWR": "COMPATIBLE"},
@@ -51,7 +51,7 @@ class Bits:
     def _differences(self) -> str:
         different = [check for check in self.checks if check["different"]]
         return "equal computations give other bits here: " + "; ".join(
-            f"{check['network']} {check['what']} differs in {_some(check['different'])}"
+            f"{check['network']} {check['what']} differs in {listed(check['different'], 2)}"
             for check in different
         )
 
@@ -106,12 +106,3 @@ def _checked(threads: int, variables: dict[str, str]) -> tuple[dict[str, Any], .
             said[-1],
             "It may be an incomplete installation: `secateur doctor` without --bits tells.",
         ) from None
-
-
-def _some(names: list[str]) -> str:
-    """The first names, and how many more there are.
-
-    >>> _some(["a", "b", "c", "d"])
-    'a, b and 2 more'
-    """
-    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")

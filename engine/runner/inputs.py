@@ -16,6 +16,7 @@ from engine.store.files import explained, read_json, write_atomic, write_json
 from engine.store.workspace import fingerprints
 from engine.studies.plan import data_id, sources_of
 from engine.studies.rundir import RunDir
+from engine.text.phrases import listed
 
 LISTED = 3
 """Changed files that a notice names."""
@@ -39,10 +40,9 @@ def code_of(run: RunDir, spec: Spec) -> Sources:
 def changes(run: RunDir, code: Sources) -> Iterator[str]:
     """What a user must know who has edited the code since the study began."""
     if changed := code.changed():
-        more = f" and {len(changed) - LISTED} more" if len(changed) > LISTED else ""
         verb = "was" if len(changed) == 1 else "were"
         yield (
-            f"{', '.join(changed[:LISTED])}{more} {verb} changed since {run.name} began; it goes on with the code as "
+            f"{listed(changed, LISTED)} {verb} changed since {run.name} began; it goes on with the code as "
             "it was then: run the preset as a new study for the new code"
         )
 

@@ -83,6 +83,7 @@ class Table:
 
     def __init__(self, scanned: Mapping[str, Any]) -> None:
         self.of, self.scheme = str(scanned["of"]), str(scanned.get("scheme", ""))
+        self._criterion = scanned.get("criterion")
         reference, times = scanned["reference"], scanned.get(TIMES)
         self.latency = str(times["name"]) if times else ""
         """What measures call the latency that the step measured; empty where it measured none."""
@@ -292,6 +293,9 @@ class Table:
             given = {"layers": {layer: round(FLOAT_BITS * (1 - rate)) for layer, rate in rates.items()}}
         elif self.of == "rank":
             given = {"scheme": self.scheme, **given}
+        elif self.of == "weights" and self._criterion == "taylor":
+            # The zeros that were measured; of channels the step's own default is the better criterion.
+            given = {"criterion": "taylor", **given}
         # Rows were scored with statistics estimated anew; other steps do that themselves.
         anew: list[dict[str, Any]] = [{"calibrate": {}}] if self.of == "weights" else []
         return [{self._kind: given}, *anew]

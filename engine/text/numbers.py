@@ -16,7 +16,7 @@ PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 def percent(fraction: float | None, decimals: int = 2) -> str:
     """A fraction in 0..1 as a percentage: 0.9137 → `91.37 %`."""
-    if not _finite(fraction):
+    if not is_finite(fraction):
         return MISSING
     return f"{fraction * 100:.{decimals}f} %" if abs(fraction) < 1e4 else f"{number(fraction)} (×100 %)"
 
@@ -33,7 +33,7 @@ def points_of(amount: float) -> str:
 
 def count(value: float | None, unit: str = "") -> str:
     """A count with three significant digits and a decimal prefix: 1 080 000 → `1.08 M`."""
-    if not _finite(value):
+    if not is_finite(value):
         return MISSING
     value = float(value)
     divisor, prefix = prefix_of(value)
@@ -48,14 +48,14 @@ def size(value: float | None) -> str:
 
 def milliseconds(value: float | None) -> str:
     """Milliseconds, never with more digits than a timer earns: `0.68 ms`, `16.9 ms`, `142 ms`."""
-    if not _finite(value):
+    if not is_finite(value):
         return MISSING
     return f"{significant(value, 2 if abs(value) < 1 else 3)} ms"
 
 
 def duration(seconds: float | None) -> str:
     """A length of time in its two largest units: `0.4 s`, `42 s`, `1 m 20 s`, `3 h 5 m`, `2 d 4 h`."""
-    if not _finite(seconds):
+    if not is_finite(seconds):
         return MISSING
     if abs(seconds) > LONGEST:
         return f"{number(seconds)} s"
@@ -75,7 +75,7 @@ def duration(seconds: float | None) -> str:
 
 def ratio(value: float | None) -> str:
     """A factor: `1.02×` (near 1 the second decimal decides), `3.7×`, `142×`."""
-    if not _finite(value):
+    if not is_finite(value):
         return MISSING
     decimals = 2 if abs(value) < 2 else 1 if abs(value) < 100 else 0
     return f"{value:.{decimals}f}×" if abs(value) < 1e6 else f"{number(value)}×"
@@ -83,7 +83,7 @@ def ratio(value: float | None) -> str:
 
 def number(value: float | None) -> str:
     """Any other number: whole ones in full, others with four significant digits."""
-    if not _finite(value):
+    if not is_finite(value):
         return MISSING
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
@@ -92,7 +92,7 @@ def number(value: float | None) -> str:
 
 def age(seconds: float | None) -> str:
     """How long ago something happened: `just now`, `40 s ago`, `3 h ago`, `5 d ago`."""
-    if not _finite(seconds):
+    if not is_finite(seconds):
         return MISSING
     if seconds < 5:
         return "just now"
@@ -121,7 +121,8 @@ def significant(value: float, digits: int) -> str:
     return f"{value:.{max(0, digits - 1 - exponent)}f}"
 
 
-def _finite(value: float | None) -> TypeGuard[float]:
+def is_finite(value: float | None) -> TypeGuard[float]:
+    """Whether it is a number that can be written: neither missing, nor infinite, nor NaN."""
     try:
         return value is not None and math.isfinite(value)
     except OverflowError:  # an int beyond every float

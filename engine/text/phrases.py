@@ -1,6 +1,6 @@
 """Phrases that messages share: names in a row, how many there are, and the name that was meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 from itertools import takewhile
 
@@ -62,7 +62,11 @@ def names(candidates: Iterable[str], most: int = 16) -> str:
     return ", ".join(listed[:most]) + (", …" if len(listed) > most else "")
 
 
-def listed(names: list[str], most: int = 6) -> str:
-    """The names, or the first few and how many more."""
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The names, or the first few and how many more.
+
+    >>> listed(["a", "b", "c", "d"], 2)
+    'a, b, and 2 more'
+    """
     more = len(names) - most
     return ", ".join(names if more <= 0 else [*names[:most], f"and {more} more"])

@@ -87,6 +87,20 @@ def test_ultralytics_is_imported_in_one_module_only() -> None:
     assert users == ({ULTRALYTICS} if ULTRALYTICS else set())
 
 
+def test_what_a_module_keeps_to_itself_is_imported_by_no_other() -> None:
+    wrong = [
+        f"{name_of(path)} imports {alias.name} of {node.module}"
+        for top in ("engine", "tui", "benchmarks", "tools")
+        for path in (HOME / top).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and root(node.module or "") in ("engine", "tui", "benchmarks", "tools")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not wrong
+
+
 OUTSIDE = {"from_numpy", "frombuffer", "load_file", "numpy"}
 """Ways to tensors from memory that others laid out, and from tensors to arrays for others."""
 OUTSIDE_IN = {

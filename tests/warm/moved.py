@@ -3,6 +3,7 @@
 import atexit
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,12 +14,14 @@ Do = Callable[[list[str], list[int]], None]
 
 
 def to_the_server(do: Do, words: list[str], descriptors: Sequence[int]) -> NoReturn:
-    """Have a process of the server do it, with files of this one, and end as that ends."""
+    """Have a process of the server do it, with files of this one, and end as that ends; it is told to when this is."""
     files = [Connection(os.dup(number)) for number in descriptors]
     process = multiprocessing.get_context("forkserver").Process(
         target=_moved, args=(do, words, dict(os.environ), str(Path.cwd()), files)
     )
     process.start()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda told, _: os.kill(process.pid, told))
     for file in files:
         file.close()
     process.join()

@@ -1,5 +1,5 @@
 """Programs of ours that import torch, each in a process forked from the tests' server: the engine's look at data that a
-user's function makes, the worker of a knob, and the check of a machine's bits."""
+user's function makes, the worker of a knob, the check of a machine's bits, and `secateur export`."""
 
 import multiprocessing
 import os
@@ -28,6 +28,19 @@ def knob_there(words: list[str]) -> NoReturn:
 def check_there(words: list[str]) -> NoReturn:
     """What the process of a check of bits was started for."""
     moved.to_the_server(_check, words, (1, 2))
+
+
+def export_there(words: list[str]) -> NoReturn:
+    """What a command was started for, with the words behind `secateur`."""
+    moved.to_the_server(_export, words, (1, 2))
+
+
+def _export(words: list[str], files: list[int]) -> None:
+    from engine.cli.main import main
+
+    moved.streams(*files)
+    sys.argv = ["secateur", *words]
+    sys.exit(main())
 
 
 def _check(words: list[str], files: list[int]) -> None:

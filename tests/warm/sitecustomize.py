@@ -24,3 +24,7 @@ if _named := os.environ.get("SECATEUR_TESTS_FORKSERVER"):
         from tests.warm.programs import check_there
 
         check_there(sys.orig_argv[-1:])
+    if sys.orig_argv[1:4] == ["-m", "engine.cli.main", "export"]:
+        from tests.warm.programs import export_there
+
+        export_there(sys.orig_argv[3:])

@@ -28,17 +28,12 @@ class Chance:
         return torch.randint(bound, (self.images,), generator=self.generator)[self.own]
 
 
-def crop(images: Tensor, generator: torch.Generator | None) -> Tensor:
+def crop(images: Tensor, boxes: Tensor | None, chance: Chance) -> tuple[Tensor, Tensor | None]:
     """Shift each image of (B, C, H, W) by up to an eighth of its size, independently in y and x.
 
     What moves in from outside is black. For 32 pixels this is the padding by 4 and random crop of He 2016,
-    section 4.2.
+    section 4.2. The boxes (B, M, 5) of `Dataset.batches`, if any, move with their image and are cut off at its edges.
     """
-    return crop_with_boxes(images, None, Chance(generator, len(images)))[0]
-
-
-def crop_with_boxes(images: Tensor, boxes: Tensor | None, chance: Chance) -> tuple[Tensor, Tensor | None]:
-    """`crop`, and the boxes (B, M, 5) of `Dataset.batches` moved with their image and cut off at its edges."""
     count, _, height, width = images.shape
     above, left = height // 8, width // 8
     padded = F.pad(images, (left, left, above, above))
@@ -73,13 +68,8 @@ def _absent(boxes: Tensor) -> Tensor:
     return empty
 
 
-def flip(images: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Mirror each image of (B, C, H, W) left to right with probability one half."""
-    return flip_with_boxes(images, None, Chance(generator, len(images)))[0]
-
-
-def flip_with_boxes(images: Tensor, boxes: Tensor | None, chance: Chance) -> tuple[Tensor, Tensor | None]:
-    """`flip`, and the boxes (B, M, 5) mirrored with their image."""
+def flip(images: Tensor, boxes: Tensor | None, chance: Chance) -> tuple[Tensor, Tensor | None]:
+    """Mirror each image of (B, C, H, W), and its boxes (B, M, 5) if any, left to right with probability one half."""
     mirrored = chance.below(2).bool()
     if boxes is not None:
         there = mirrored.to(boxes.device).unsqueeze(1) & (boxes[..., 0] >= 0)
@@ -88,7 +78,7 @@ def flip_with_boxes(images: Tensor, boxes: Tensor | None, chance: Chance) -> tup
     return torch.where(_sent(mirrored, images).view(-1, 1, 1, 1), images.flip(3), images), boxes
 
 
-def mosaic_with_boxes(images: Tensor, boxes: Tensor, chance: Chance, share: float) -> tuple[Tensor, Tensor]:
+def mosaics(images: Tensor, boxes: Tensor, chance: Chance, share: float) -> tuple[Tensor, Tensor]:
     """Of each own image of the whole batch (B, C, H, W), and its boxes (B, M, 5), a mosaic: (b, C, H, W), (b, 4M, 5).
 
     Four images of the batch, this one and three drawn, meet with a corner each at a random point, where each is cut off

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.compute.data import on_gpu
-from engine.compute.data.augment import Chance, crop_with_boxes, flip_with_boxes, mosaic_with_boxes
+from engine.compute.data.augment import Chance, crop, flip, mosaics
 from engine.compute.data.images import Images
 from engine.compute.data.pixels import Fit
 from engine.compute.data.statistics import Statistics
@@ -109,11 +109,11 @@ class Dataset:
             chance = Chance(generator, len(all_of_it), own)
             if mosaic:
                 assert boxes is not None, "presets with a mosaic of images without boxes are refused"
-                pixels, boxes = mosaic_with_boxes(pixels, boxes, chance, mosaic)
+                pixels, boxes = mosaics(pixels, boxes, chance, mosaic)
             if augment != "none":
-                pixels, boxes = crop_with_boxes(pixels, boxes, chance)
+                pixels, boxes = crop(pixels, boxes, chance)
             if augment == "crop-flip":
-                pixels, boxes = flip_with_boxes(pixels, boxes, chance)
+                pixels, boxes = flip(pixels, boxes, chance)
             labels = (labels if boxes is None else boxes).to(device, non_blocking=True)
             yield self.normalize(pixels, channels_last), labels
 

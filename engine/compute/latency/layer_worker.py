@@ -113,7 +113,7 @@ def _time(config: LayerConfig, job: LayersJob) -> float:
     run = _opened(config, copies, job)
     run()
     blocks = [timed(run, Block(WARM_MS if not block else 0.0, BLOCK_MS)) for block in range(BLOCKS)]
-    return min(statistics.median(calls) for calls in blocks) / 1e6 / copies
+    return min(statistics.median(calls) for _, calls in blocks) / 1e6 / copies
 
 
 def copies_of(config: LayerConfig) -> int:

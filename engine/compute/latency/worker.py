@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from engine.compute.latency.calls import Block, _counted, _warmed
+from engine.compute.latency.calls import Block, timed
 from engine.compute.onnx.shape import Shape
 from engine.compute.runtimes.base import OPENED, Session, float_operators, session
 from engine.errors import SecateurError, Unavailable
@@ -98,8 +98,7 @@ def _serve(job: Measurement, pipe: Connection, partners: list[int]) -> None:
             elif isinstance(order, Operators):
                 pipe.send(_in_float(job))
             else:
-                uncounted = _warmed(run, order.warm_ms)
-                calls = _counted(run, order.timed_ms)
+                uncounted, calls = timed(run, order)
                 on_gpu = (getattr(run, "on_gpu", None) or [])[-len(calls) :]
                 pipe.send(Timed(calls, peak(), uncounted, on_gpu))
     except SecateurError as error:

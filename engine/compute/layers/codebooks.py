@@ -11,9 +11,6 @@ from torch.nn.utils import parametrize
 from engine.compute.layers.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
 from engine.compute.layers.select import leaf_of
 
-LARGEST = 256
-"""Most centroids of one book: an index is a byte."""
-
 
 @dataclass(frozen=True)
 class CodebookForm:

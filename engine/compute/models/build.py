@@ -34,7 +34,7 @@ def build(arch: Architecture, *, drawn: bool = True) -> nn.Module:
     """
     known = is_built_in(arch.name) and not arch.name.startswith(DETECTOR)
     with seeded(arch.seed, "model"), nullcontext() if drawn or not known else _Undrawn():
-        model = align_(_construct(arch, arch.classes))
+        model = align_(construct(arch, arch.classes))
         if not is_built_in(arch.name):
             _materialize(model, arch)
             constructed.refuse_derived(model)
@@ -79,7 +79,8 @@ def _materialize(model: nn.Module, arch: Architecture) -> None:
     align_(model)
 
 
-def _construct(arch: Architecture, classes: int) -> nn.Module:
+def construct(arch: Architecture, classes: int) -> nn.Module:
+    """What the network's constructor makes, fitted to nothing: with so many classes where it takes their number."""
     try:
         if not is_built_in(arch.name):
             return _users_own(arch)

@@ -22,7 +22,7 @@ from engine.compute.pretrained.convert import compare_answers, flags, take_sizes
 from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.guess import BOUND, Match, guess, match, runs
 from engine.compute.pretrained.inert import UNREADABLE
-from engine.compute.pretrained.parts import named, readings
+from engine.compute.pretrained.parts import readings
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import REPLACED, Notices, Variant
@@ -31,12 +31,14 @@ from engine.errors import SecateurError
 from engine.machine import private
 from engine.params.catalog import DETECTOR, UNSAVED, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model
-from engine.text.phrases import counted
+from engine.text.phrases import counted, listed
 
 LONGEST_RECIPE = 64 << 20
 """Bytes of a `model.json`; that of a large pruned network has a few hundred thousand."""
 LARGEST_NETWORK, WIDEST_LAYER = 16 << 30, 1 << 20
 """Bytes of a network before it was made smaller, and its widest layer: torchvision has 2.5 GB, and 25 088 inputs."""
+LISTED = 4
+"""Parts of a file that a sentence names."""
 IN_FOLDER = WEIGHT_FILES[1:]
 """Files of weights that other programs put into a folder."""
 
@@ -112,7 +114,7 @@ def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Mod
 def _readings(state: dict[str, Tensor], params: Model, path: Path) -> list[list[Variant]]:
     groups = readings(state, params.part)
     if not groups:
-        begin = named(tuple(dict.fromkeys(name.partition(".")[0] for name in state)))
+        begin = listed(tuple(dict.fromkeys(name.partition(".")[0] for name in state)), LISTED)
         raise SecateurError(
             f"Weights {path} have no part {params.part}",
             f"The names of its tensors begin with {begin}.",
@@ -176,7 +178,7 @@ def _described(fitting: Match, name: str, guessed: bool) -> Notices:
     if fitting.prefix:
         notices.append(("info", f"took {fitting.prefix!r} off the names in {name}"))
     if fitting.left_out:
-        notices.append(("warning", f"left out of {name}: {named(fitting.left_out)}"))
+        notices.append(("warning", f"left out of {name}: {listed(fitting.left_out, LISTED)}"))
     if guessed:
         width = f" of width {arch.arguments['width']}" if "width" in arch.arguments else ""
         notices.append(("info", f"{name} was recognized as {arch.name}{width} with {arch.classes} classes"))

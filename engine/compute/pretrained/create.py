@@ -7,7 +7,7 @@ from torch import nn
 
 from engine.compute.models.adapt import fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture, attached
-from engine.compute.models.build import _construct, build
+from engine.compute.models.build import build, construct
 from engine.compute.models.layout import FAILURES, settle_
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.state_dict import load_into, pretrained_state
@@ -45,7 +45,7 @@ def create(
         model = build(arch)
     elif params.weights == "pretrained":
         state, native = pretrained_state(params)
-        model = _construct(arch, native)
+        model = construct(arch, native)
         load_into(model, state, f"the pretrained weights of {params.name}")
         fit_stem(model, channels)
         fit_head(model, classes)

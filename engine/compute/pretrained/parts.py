@@ -7,9 +7,6 @@ from torch import Tensor
 
 from engine.compute.pretrained.unwrap import PREFIXES, Variant, variants
 
-LISTED = 4
-"""Parts left out that a sentence names."""
-
 
 def readings(state: dict[str, Tensor], wanted: str | None = None) -> list[list[Variant]]:
     """Every way to read the names: as one network, then each part of the names as one, a list of ways for each.
@@ -46,12 +43,3 @@ def _read(part: Variant) -> Iterator[Variant]:
 def _first(name: str) -> str:
     first, dot, _ = name.partition(".")
     return first + ".*" if dot else first
-
-
-def named(parts: tuple[str, ...]) -> str:
-    """
-    >>> named(("criterion.*", "teacher.*"))
-    'criterion.*, teacher.*'
-    """
-    more = f" and {len(parts) - LISTED} more" if len(parts) > LISTED else ""
-    return ", ".join(parts[:LISTED]) + more

@@ -215,7 +215,6 @@ def _own(file: Path, places: list[Path]) -> bool:
 
 
 def _refused(reference: str, unseen: list[str], cwd: str) -> UsageError:
-    more = f" and {len(unseen) - LISTED} more" if len(unseen) > LISTED else ""
     # As the code's own folder has them, whose texts are looked for there too, from wherever the next study is started.
     folder = Path(reference.rpartition(":")[0] or reference).resolve().parent
     names = [
@@ -224,7 +223,7 @@ def _refused(reference: str, unseen: list[str], cwd: str) -> UsageError:
     ]
     return UsageError(
         f"Your own code reads files that its text does not name: {reference}",
-        f"It opens {', '.join(unseen[:LISTED])}{more}. What a network's code reads is part of what identifies its "
+        f"It opens {listed(unseen, LISTED)}. What a network's code reads is part of what identifies its "
         "results, so that they are computed anew after an edit.",
         f"Write the paths into the code as they are: a line `READS = {names}` in it does; or give them in the preset's "
         "model.arguments.",

@@ -179,6 +179,8 @@ def test_every_table_says_which_step_makes_its_networks() -> None:
         nothing = table.propose(QUALITY, {"size.packed": 4000})
         assert nothing is not None and nothing.steps == []
     assert all(step.named for step in made.values())
+    by_gradients = Table(scanned() | {"criterion": "taylor"}).propose(QUALITY, {"parameters": 500.0})
+    assert by_gradients is not None and by_gradients.steps[0]["prune.weights"]["criterion"] == "taylor"
     assert [step.kind for step in made.values()] == [
         "prune.weights",
         "prune.channels",

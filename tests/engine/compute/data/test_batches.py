@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.compute.data import Dataset, Split
-from engine.compute.data.augment import crop, flip
+from engine.compute.data.augment import Chance, crop, flip
 from engine.compute.data.dataset import Augment
 from engine.compute.data.images import Decoded, Images, Pixels, Remembered, Subset
 from engine.compute.data.pixels import Fit
@@ -74,7 +74,7 @@ def test_layout_changes_memory_and_not_values(pixels: Tensor, channels_last: boo
 
 
 def test_crop_shifts_each_image_by_up_to_an_eighth(pixels: Tensor) -> None:
-    cropped = crop(pixels, seeded())
+    cropped, _ = crop(pixels, None, Chance(seeded(), len(pixels)))
     padded = torch.nn.functional.pad(pixels, (2, 2, 2, 2))
     shifts = set()
     for image, around in zip(cropped, padded, strict=True):
@@ -90,7 +90,7 @@ def test_crop_shifts_each_image_by_up_to_an_eighth(pixels: Tensor) -> None:
 
 
 def test_flip_mirrors_about_half(pixels: Tensor) -> None:
-    flipped = flip(pixels, seeded())
+    flipped, _ = flip(pixels, None, Chance(seeded(), len(pixels)))
     same = [torch.equal(one, two) for one, two in zip(flipped, pixels, strict=True)]
     mirrored = [torch.equal(one, two.flip(2)) for one, two in zip(flipped, pixels, strict=True)]
     assert all(one != two for one, two in zip(same, mirrored, strict=True))

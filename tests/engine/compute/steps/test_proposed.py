@@ -40,7 +40,7 @@ SPARSE = "sparse"
 ABSENT = {("rank", "grouped"), ("channels", SPARSE)}
 """No layer can be split, or zeros go with channels."""
 CHEAP = {"repair": False, "calibrate": False}
-MARGIN = 0.35
+MARGIN, AROUND = 0.25, 1024
 """Bytes are estimated. Here they are few thousand, of which many stand around tensors; of ResNet20 they are told to
 some percent."""
 
@@ -94,7 +94,7 @@ def made(proposal: Proposal, name: str) -> nn.Module:
 @settings(max_examples=12)
 @given(
     name=st.sampled_from([*MAKERS, SPARSE]),
-    least=st.sampled_from([QUALITY, "macs", "parameters", "size.packed"]),
+    least=st.sampled_from([*3 * [QUALITY], "macs", "parameters", "size.packed"]),
     measure=st.sampled_from(EXACT),
     share=st.floats(0.1, 1.0),
 )
@@ -113,7 +113,7 @@ def test_a_proposals_steps_make_the_network_that_was_told(
         one: round(proposal.amounts[one]) for one in EXACT
     }
     assert proposal.amounts[measure] <= limit * (1 + 1e-9)
-    assert of_model(model)["packed"] == pytest.approx(proposal.amounts["size.packed"], rel=MARGIN)
+    assert of_model(model)["packed"] == pytest.approx(proposal.amounts["size.packed"], rel=MARGIN, abs=AROUND)
 
 
 @settings(max_examples=4)
@@ -126,4 +126,4 @@ def test_layers_get_the_bits_that_were_told(name: str, share: float) -> None:
     model = made(proposal, name)
     told = {f"{layer}.weight": round(32 * (1 - rate)) for layer, rate in proposal.levels.items() if rate}
     assert {layer: grid.form.bits for layer, grid in grids(model).items()} == told
-    assert of_model(model)["packed"] == pytest.approx(proposal.amounts["size.packed"], rel=MARGIN)
+    assert of_model(model)["packed"] == pytest.approx(proposal.amounts["size.packed"], rel=MARGIN, abs=AROUND)

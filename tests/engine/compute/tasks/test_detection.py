@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine import datasets
 from engine.compute.data import Dataset, load
-from engine.compute.data.augment import Chance, crop_with_boxes, flip_with_boxes, mosaic_with_boxes
+from engine.compute.data.augment import Chance, crop, flip, mosaics
 from engine.compute.data.digits import DIGITS, read_digits
 from engine.compute.data.labels import Reading
 from engine.compute.data.scenes import NOISE, sources
@@ -87,7 +87,7 @@ def around(image: torch.Tensor) -> list[float]:
     return [float(v) / 32 for v in ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)]
 
 
-@pytest.mark.parametrize("change", [crop_with_boxes, flip_with_boxes])
+@pytest.mark.parametrize("change", [crop, flip])
 def test_boxes_move_with_their_image(change: Change) -> None:
     images, boxes = marked()
     places = set()
@@ -103,7 +103,7 @@ def test_boxes_move_with_their_image(change: Change) -> None:
 def test_a_box_that_leaves_the_image_is_cut_off_and_at_last_dropped() -> None:
     images = torch.zeros(64, 1, 32, 32, dtype=torch.uint8)
     boxes = torch.tensor([[[0.0, 1 / 32, 0.5, 2 / 32, 0.5]]]).repeat(64, 1, 1)
-    _, found = crop_with_boxes(images, boxes, Chance(torch.Generator().manual_seed(0), len(images)))
+    _, found = crop(images, boxes, Chance(torch.Generator().manual_seed(0), len(images)))
     assert found is not None
     kept = found[found[..., 0] >= 0]
     assert 0 < len(kept) < 64
@@ -118,7 +118,7 @@ def test_a_mosaic_shows_four_images_with_their_boxes_around_what_is_in_them() ->
         left, top = torch.randint(24, (2,), generator=random).tolist()
         images[number, 0, top : top + 8, left : left + 8] = number + 1
         boxes[number, 0] = torch.tensor([number, (left + 4) / 32, (top + 4) / 32, 0.25, 0.25])
-    pixels, found = mosaic_with_boxes(images, boxes, Chance(random, 8), 1.0)
+    pixels, found = mosaics(images, boxes, Chance(random, 8), 1.0)
     assert pixels.shape == images.shape and found.shape == (8, 4, 5)
     seen = 0
     for image, rows in zip(pixels, found, strict=True):
@@ -128,7 +128,7 @@ def test_a_mosaic_shows_four_images_with_their_boxes_around_what_is_in_them() ->
                 assert row[1:].tolist() == pytest.approx(around((image == int(row[0]) + 1).byte()))
                 seen += 1
     assert seen > 4
-    same, kept = mosaic_with_boxes(images, boxes, Chance(random, 8), 1e-9)
+    same, kept = mosaics(images, boxes, Chance(random, 8), 1e-9)
     assert torch.equal(same, images) and torch.equal(kept[:, :1], boxes) and (kept[:, 1:, 0] == -1).all()
 
 
