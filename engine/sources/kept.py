@@ -160,9 +160,14 @@ def collect(named: Iterable[str], cwd: Path, arguments: Iterable[str] = ()) -> S
     return Sources(str(cwd), programs, files, {text: name for text, name in given.items() if name in files})
 
 
+def decides(variable: str) -> bool:
+    """Whether an environment variable says what is computed, and not where it is, nor opens a door."""
+    return not OF_PLACES.match(variable) and not SECRETS.match(variable)
+
+
 def _asked(names: Iterable[str]) -> dict[str, str | None]:
     """The values of those variables that decide what is computed. Raises UsageError for one that is no text."""
-    asked = {n: os.environ.get(n) for n in sorted(names) if not OF_PLACES.match(n) and not SECRETS.match(n)}
+    asked = {n: os.environ.get(n) for n in sorted(names) if decides(n)}
     for name, value in asked.items():
         try:
             (value or "").encode()

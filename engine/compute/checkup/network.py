@@ -78,7 +78,7 @@ def check(tried: Tried) -> dict[str, Any]:
 
 def _checked(tried: Tried) -> dict[str, Any]:
     data, name = tried.data, tried.name
-    with usercode.watched():
+    with usercode.watched() as watch:
         network, facts = create(
             tried.model,
             channels=data.channels,
@@ -95,7 +95,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         _check_trainable(network, name)
     model = to_device(network, tried.device)
     images, targets = _batch(tried, IMAGES, model)
-    notes = []
+    notes = list(watch.notes)
     if data.task == "classification":
         notes += passes.evaluate(model, images, data.classes, name)
     if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):

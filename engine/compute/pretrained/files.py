@@ -89,6 +89,8 @@ def _readable(path: Path, head: bytes) -> Kind:
         raise refused(
             path, "is an ONNX graph; PyTorch weights are needed", f"Start from its PyTorch model. {SAVE}"
         )
+    if head.lstrip()[:1] == b"{":
+        raise refused(path, *_text(path, head))
     if head[257:262] == b"ustar":
         raise refused(path, "is a tar archive", "Unpack it and name the file of weights in it.")
     raise refused(path, "has no format that is known here", f"PyTorch or safetensors is needed. {SAVE}")
@@ -97,6 +99,26 @@ def _readable(path: Path, head: bytes) -> Kind:
 def _is_onnx(path: Path, head: bytes) -> bool:
     """Protocol buffers have no signature: field 1 (a small version), then the producer's name or the graph."""
     return path.suffix.lower() == ".onnx" or (head[:1] == b"\x08" and head[2:3] in (b"\x12", b":"))
+
+
+def _text(path: Path, head: bytes) -> tuple[str, str]:
+    """Of a JSON file, which is told from safetensors by what is behind its first byte: what it is, and what to do."""
+    if b'"weight_map"' not in head:
+        return "is a JSON file, which holds no weights", "Name the file of weights that it belongs to."
+    if ".safetensors" in path.name:
+        merge = (
+            "from glob import glob; from safetensors.torch import load_file, save_file; "
+            "save_file({k: v for f in glob('*-of-*.safetensors') for k, v in load_file(f).items()}, 'all.safetensors')"
+        )
+    else:
+        merge = (
+            "from glob import glob; import torch; "
+            "torch.save({k: v for f in glob('*-of-*.bin') for k, v in torch.load(f).items()}, 'all.pth')"
+        )
+    return (
+        "is the index of weights that are kept in several files",
+        f"Put them together, in their folder: {merge}.",
+    )
 
 
 def _zip(path: Path) -> Kind:

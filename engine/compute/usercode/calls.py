@@ -5,14 +5,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from engine.compute.usercode.reads import noted
+from engine.compute.usercode.reads import note_program
 from engine.errors import SecateurError
 from engine.sources import Program, Sources
 
@@ -30,7 +29,9 @@ def guarded(
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with at_home(reference, sources), noted(reference, sources, program) if program else nullcontext():
+        if program is not None:
+            note_program(reference, sources, program)
+        with at_home(reference, sources):
             return function(*args, **kwargs)
 
     return call

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from engine.compute.usercode.calls import at_home, guarded, line_of, users_error
 from engine.compute.usercode.modules import Space
-from engine.compute.usercode.reads import noted
+from engine.compute.usercode.reads import note_program
 from engine.errors import SecateurError
 from engine.params.catalog import own_code
 from engine.sources import Sources, collect
@@ -64,7 +63,9 @@ def load_function(reference: str, what: str) -> Callable[..., Any]:
     space = Space(sources, program, sources.identity(reference))
     if what == MODEL:
         space.check()
-    with at_home(file, sources), noted(reference, sources, program) if what == MODEL else nullcontext():
+    if what == MODEL:
+        note_program(reference, sources, program)
+    with at_home(file, sources):
         module = space.run(Path(file))
     function = getattr(module, name, None)
     if not callable(function):

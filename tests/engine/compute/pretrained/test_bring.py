@@ -234,6 +234,11 @@ def legacy(value: Any, cut: int = 0) -> bytes:
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "is empty"),
     "text": (lambda: b"epoch 1 loss 0.5", "has no format that is known"),
+    "index of shards": (
+        lambda: b'{"metadata": {"total_size": 8}, "weight_map": {"a": "b"}}',
+        "kept in several files",
+    ),
+    "config": (lambda: b'{"architectures": ["X"]}', "is a JSON file"),
     "web page": (lambda: b"\n<!DOCTYPE html><html>404</html>", "is a web page"),
     "LFS": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "pointer of Git LFS"),
     "ONNX": (lambda: b"\x08\x08\x12\x07pytorch\x1a\x03", "is an ONNX graph"),

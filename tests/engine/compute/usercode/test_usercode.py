@@ -1,11 +1,14 @@
 """Users' files as modules: whose files meet, where their paths start, and whose line is blamed."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from engine.compute import usercode
@@ -194,7 +197,6 @@ def test_a_file_that_the_network_reads_must_stay(tmp_path: Path) -> None:
 
 
 def test_a_stale_cache_is_never_run(tmp_path: Path) -> None:
-    import os
     import py_compile
 
     net = file(tmp_path / "net.py", "from blocks import W\ndef build():\n    return W\n")
@@ -244,6 +246,77 @@ def test_what_a_network_reads_without_naming_it_is_refused_where_it_is_tried(
     function(net)()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import threading\ndef build(n='a'):\n    t = threading.Thread(target=lambda: open(n + '.txt'))\n"
+        "    t.start()\n    t.join()",
+        "import sqlite3\ndef build(n='a'):\n    return sqlite3.connect(n + '.txt')",
+        "from safetensors.torch import load_file\ndef build(n='a'):\n    return load_file(n + '.txt')",
+        "import torch\nclass N(torch.nn.Module):\n    def forward(self, x, n='a'): return open(n + '.txt').read()\n"
+        "def build(): return N()(torch.zeros(1))",
+    ],
+)
+def test_however_a_network_reads_what_it_does_not_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_bytes(safetensors.torch.save({"w": torch.zeros(1)}))
+    net = file(tmp_path / "net.py", text)
+    usercode.use(collect([f"{net}:build"], tmp_path))
+    with pytest.raises(SecateurError, match="does not name"), usercode.watched():
+        function(net)()
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "dict(os.environ)['ACT']",
+        "[v for k, v in os.environ.items() if k.startswith('AC')]",
+        "os.path.expandvars('$ACT')",
+        "os.environ['AC' + chr(84)]",
+        "(lambda name: os.environ.get(name, 'relu'))('ACT')",
+        "getattr(os, 'getenv')('AC' + chr(84))",
+    ],
+)
+def test_a_variable_that_the_text_does_not_name_is_refused_and_the_remedy_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks: str
+) -> None:
+    for name in os.environ:
+        monkeypatch.delenv(name) if name not in ("PATH", "HOME") else None
+    monkeypatch.setenv("ACT", "gelu")
+    text = f"import os\ndef build():\n    return {asks}\n"
+    net = file(tmp_path / "net.py", text)
+
+    def tried() -> None:
+        usercode.use(collect([f"{net}:build"], tmp_path))
+        with usercode.watched():
+            function(net)()
+
+    with pytest.raises(SecateurError, match="ACT") as caught:
+        tried()
+    net.write_text(text + caught.value.remedy.split("`")[1])
+    tried()
+
+
+def test_what_libraries_ask_for_is_not_the_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "7")
+    net = file(
+        tmp_path / "net.py", "import shutil\ndef build():\n    return shutil.get_terminal_size().lines"
+    )
+    usercode.use(collect([f"{net}:build"], tmp_path))
+    with usercode.watched() as watch:
+        assert function(net)() == 7
+    assert not watch.notes
+
+
+def test_folders_that_are_listed_and_programs_that_are_started_are_noted(tmp_path: Path) -> None:
+    text = "import os, subprocess\ndef build():\n    os.listdir('.')\n    return subprocess.check_output(['echo', 'x'])"
+    net = file(tmp_path / "net.py", text)
+    usercode.use(collect([f"{net}:build"], tmp_path))
+    with usercode.watched() as watch:
+        function(net)()
+    folders, programs = watch.notes
+    assert str(tmp_path) in folders and "echo" in programs
+
+
 def test_the_remedy_for_unseen_files_works_from_wherever_the_code_stands(tmp_path: Path) -> None:
     for number in range(5):
         file(tmp_path / "code" / "cfg" / f"{number}.txt", "x")
@@ -267,13 +340,9 @@ def test_a_network_that_changes_what_it_reads_is_refused_where_it_is_tried(tmp_p
     for exists in (False, True):
         usercode.use(collect([f"{net}:build"], tmp_path))
         assert (tmp_path / "log.txt").exists() == exists
-        with usercode.watched():
-            build = function(net)
-            if not exists:
-                assert build() == "x"
-                continue
-            with pytest.raises(SecateurError, match="changes a file that it may read"):
-                build()
+        refused = pytest.raises(SecateurError, match="changes a file that it may read")
+        with refused if exists else nullcontext(), usercode.watched():
+            assert function(net)() == "x" * (1 + exists)
 
 
 def test_environment_variables_are_those_that_the_study_began_with(
