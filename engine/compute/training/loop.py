@@ -24,7 +24,7 @@ from engine.compute.numerics.precision import arithmetic
 from engine.compute.numerics.seeds import generator, seed_everything
 from engine.compute.stopping import Stopped
 from engine.compute.tasks import Score, task_of
-from engine.compute.training import execution, lagging, resume
+from engine.compute.training import execution, lagging, optimizers, resume
 from engine.compute.training.averaging import Average
 from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
@@ -119,7 +119,7 @@ def fit(
     Raises SecateurError when the loss is no longer finite.
     """
     to_device(model, context.device)
-    optimizer = _optimizer(_trained(model, objective), params)
+    optimizer = optimizers.optimizer_of(_trained(model, objective), params)
     factors = overlays.step_factors(model)
     run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)
     if params.ema is not None and context.leads:
@@ -306,7 +306,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
             seed_everything(context.seed, "dropout", *purpose, number, group.rank)
         run.progress = progress = (epoch - 1 + number / updates) / params.epochs
         rate = params.learning_rate * learning_rate_factor(params.schedule, progress)
-        _set_rate(run.optimizer, rate)
+        optimizers.set_rate(run.optimizer, rate)
         total += _update(run, images, labels, whole) * whole
         if run.average is not None:
             run.average.update((epoch - 1) * updates + number + 1)
@@ -364,32 +364,3 @@ def _gradients(run: _Run, images: Tensor, labels: Tensor, weight: float = 1.0) -
 
 def _pieces(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(torch.split(images, size), torch.split(labels, size), strict=True)
-
-
-def _optimizer(model: nn.Module, params: Training) -> torch.optim.Optimizer:
-    """The optimizer; weight decay is on tensors of two or more dimensions only, not on biases and normalization."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    if not trainable:
-        raise SecateurError(
-            "There is nothing to train",
-            "Every parameter of the network is frozen (requires_grad=False) by its own code.",
-            "Leave some free, or leave the step out.",
-        )
-    groups = [
-        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": params.weight_decay},
-        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    match params.optimizer:
-        case "sgd":
-            return torch.optim.SGD(
-                groups, lr=params.learning_rate, momentum=params.momentum, nesterov=params.momentum > 0
-            )
-        case "adam":
-            return torch.optim.Adam(groups, lr=params.learning_rate, betas=(params.momentum, 0.999))
-        case "adamw":
-            return torch.optim.AdamW(groups, lr=params.learning_rate, betas=(params.momentum, 0.999))
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate

@@ -18,6 +18,7 @@ from engine.compute.tasks.evaluate import score
 from engine.compute.training import loop as fit_module
 from engine.compute.training import resume
 from engine.compute.training.loop import fit
+from engine.compute.training.optimizers import optimizer_of
 from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
@@ -198,7 +199,7 @@ def test_running_out_of_memory_starts_the_epoch_again_in_smaller_pieces(
     events: list[ev.Event] = []
     context = context_for(events=events)
     model = small_model()
-    run = fit_module._Run(model, fit_module._optimizer(model, Train()), Train(epochs=1), context, "fit", 128)
+    run = fit_module._Run(model, optimizer_of(model, Train()), Train(epochs=1), context, "fit", 128)
     started = resume.snapshot(model, run.optimizer)
     real = fit_module._train_epoch
 
