@@ -1,6 +1,7 @@
 """What the tests of the lab share."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from textual import _wait
@@ -43,3 +44,8 @@ def _keys_have_their_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pilot, "press", _press)
     monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", IDLE_S)
     monkeypatch.setattr(_wait, "SLEEP_IDLE", IDLE_S * IDLE_SHARE)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

@@ -15,11 +15,6 @@ from tui.screens.base import BaseScreen
 from tui.screens.lab import LabScreen
 
 
-@pytest.fixture(autouse=True)
-def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
 async def test_every_place_opens_by_its_key_with_the_class_of_its_row(tmp_path: Path, place: Place) -> None:
     fabricate.finished(tmp_path)

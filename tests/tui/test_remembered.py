@@ -73,7 +73,6 @@ async def test_a_lab_begins_at_no_place_that_one_comes_to_from_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     fabricate.finished(tmp_path / "w")
     app = Lab(None, tmp_path / "w", keeper=Keeper(tmp_path / "w"))
     async with app.run_test() as pilot:

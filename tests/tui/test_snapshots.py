@@ -34,7 +34,6 @@ SCREENS: dict[str, tuple[str, tuple[str, ...], str]] = {
 async def test_it_looks_as_it_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     fabricate.finished(tmp_path)
     place, keys, word = SCREENS[name]
     kept = FOLDER / f"{name}-{size[0]}x{size[1]}.txt"

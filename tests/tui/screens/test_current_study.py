@@ -3,19 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from engine.store.files import CLASSES, write_json
 from engine.testing import folders as fabricate
 from tests.engine.results.test_classes import NOW
 from tests.tui.screens.test_screens import shows
 from tui.app import Lab
 from tui.widgets.table import Table
-
-
-@pytest.fixture(autouse=True)
-def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 async def test_a_study_started_elsewhere_in_the_lab_is_the_one_that_the_list_points_at(

@@ -45,7 +45,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> study_lab.Lab:
 def _own_folders(study: study_lab.Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PYTHONPATH", "SECATEUR_TESTS_FORKSERVER", "SECATEUR_HOME", "SECATEUR_LOCKS"):
         monkeypatch.setenv(name, study.environment[name])
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 

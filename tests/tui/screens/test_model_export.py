@@ -38,7 +38,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> study_lab.Lab:
 @pytest.fixture(autouse=True)
 def _own_folders(study: study_lab.Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECATEUR_HOME", str(study.workspace))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -2,19 +2,12 @@
 
 from pathlib import Path
 
-import pytest
-
 from engine.testing import folders as fabricate
 from tests.tui.screens.test_screens import shows, until
 from tui.app import Lab
 from tui.keys.action import PLACES
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
-
-
-@pytest.fixture(autouse=True)
-def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 async def test_the_palette_reaches_an_action_of_another_screen(tmp_path: Path) -> None:

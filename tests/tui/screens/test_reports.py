@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from textual.pilot import Pilot
 
 from engine.studies import notes
@@ -14,11 +13,6 @@ from engine.testing import folders as fabricate
 from tests.tui.screens.test_screens import shows, until
 from tui.app import Lab
 from tui.widgets.keyinput import KeyInput
-
-
-@pytest.fixture(autouse=True)
-def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 @asynccontextmanager

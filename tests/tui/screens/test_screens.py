@@ -50,11 +50,6 @@ async def settled(pilot: Pilot[Any]) -> None:
     await pilot.pause()
 
 
-@pytest.fixture(autouse=True)
-def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_place_shows_what_it_is_for(tmp_path: Path, size: tuple[int, int]) -> None:
     fabricate.finished(tmp_path)

@@ -35,11 +35,6 @@ TRIALS = ((0.895, 60, True), (0.88, 30, False), (0.84, 10, True))
 """Accuracy, parameters left, and whether weights were quantized, of each candidate; the baseline has 0.9 and 100."""
 
 
-@pytest.fixture(autouse=True)
-def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
     """A search that has tried three candidates."""

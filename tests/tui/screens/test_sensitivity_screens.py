@@ -18,11 +18,6 @@ from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
 
-@pytest.fixture(autouse=True)
-def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 def names(app: Lab) -> list[str]:
     return [line.name for line in app.screen.query_one(Plot).shown.series]
 

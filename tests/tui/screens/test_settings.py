@@ -15,8 +15,7 @@ from tui.widgets.table import Table
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+def config(tmp_path: Path) -> Path:
     file = tmp_path / "config" / "secateur" / "config.yaml"
     file.parent.mkdir(parents=True)
     return file

@@ -17,11 +17,6 @@ from tui.screens.lab_texts import TextView
 from tui.widgets.lab_head import Head, origin_of
 
 
-@pytest.fixture(autouse=True)
-def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 async def test_the_key_that_lists_problems_is_named_as_it_works_where_the_focus_is(tmp_path: Path) -> None:
     async with lab(tmp_path, (80, 24)) as (_, pilot):
         await to_sparsity(pilot)
