@@ -11,16 +11,13 @@ from tests.tui.screens.test_screens import SIZES, painted, shows, until
 from tui.app import Lab
 from tui.screens.lab import LabScreen
 
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
+
 ERROR = {
     "title": "The model takes 3 channels",
     "detail": "The data have 1 channel",
     "remedy": "Set data.channels",
 }
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def planned(workspace: Path) -> fabricate.Study:

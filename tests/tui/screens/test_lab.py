@@ -26,13 +26,10 @@ from tui.widgets.picker import Picker
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
+
 SIZES = [(80, 24), (120, 40), (200, 60)]
 SPARSITY = Address(1, "sparsity")
-
-
-@pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 @asynccontextmanager

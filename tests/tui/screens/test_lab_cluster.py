@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.screens.test_lab import in_a_folder_of_its_own, lab, shown, until
+from tests.tui.screens.test_lab import lab, shown, until
 from tests.tui.screens.test_lab_run import reviewed
 from tui.lab.fields import Field, choice, fields_of
 from tui.screens.lab import LabScreen
@@ -12,7 +12,7 @@ from tui.screens.lab_texts import Review, TextView
 from tui.widgets.fieldline import note
 from tui.widgets.picker import Picker
 
-__all__ = ["in_a_folder_of_its_own"]
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 PRESET = "model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {epochs: 1}}]\n"
 

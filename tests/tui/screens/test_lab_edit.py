@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from tests.tui.screens.test_lab import in_a_folder_of_its_own, lab, shown
+import pytest
+
+from tests.tui.screens.test_lab import lab, shown
 from tui.lab.fields import fields_of
 from tui.lab.text import Fixed
 
-__all__ = ["in_a_folder_of_its_own"]
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 async def test_a_value_within_what_is_swept_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from engine.presets.steps import Address
 from tests.tui.screens.test_lab import (
     SIZES,
     SPARSITY,
-    in_a_folder_of_its_own,
     lab,
     row_of,
     settled,
@@ -28,7 +27,7 @@ from tui.widgets.outline import Outline
 from tui.widgets.picker import Picker
 from tui.widgets.plot import Plot
 
-__all__ = ["in_a_folder_of_its_own"]  # a fixture for every test here too
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 
 from engine.studies.rundir import studies_folder
-from tests.tui.screens.test_lab import in_a_folder_of_its_own, lab, shown, until
+from tests.tui.screens.test_lab import lab, shown, until
 from tui.screens.lab_texts import Review
 
-__all__ = ["in_a_folder_of_its_own"]  # a fixture for every test here too
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 
 async def test_the_run_key_shows_every_value_first(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from engine.params import STEPS
 from engine.params.rows import Row, describe
 from engine.presets import sweep
 from engine.presets.yaml.tree import Mapping, node_of
-from tests.tui.screens.test_lab import in_a_folder_of_its_own, lab, seen, settled
+from tests.tui.screens.test_lab import lab, seen, settled
 from tui.lab.fields import fields_of
 from tui.screens.lab_sweep import SweepEditor, examples, how_to_write
 from tui.widgets.keyinput import KeyInput
 
-__all__ = ["in_a_folder_of_its_own"]
+pytestmark = pytest.mark.usefixtures("in_a_folder_of_its_own")
 
 NUMBERS = [
     pytest.param(row.one, id=f"{kind} {row.path}")
