@@ -77,21 +77,6 @@ class Figure:
     """The series drawn in its colour, above the others, which are grey; None: each has its own."""
 
 
-def series(
-    name: str, xs: Iterable[X], ys: Iterable[float | None], deviations: Iterable[float | None] = ()
-) -> Series:
-    """A series from parallel lists; a missing deviation means none was measured.
-
-    >>> series("local", [0, 0.5], [0.92, 0.9]).points[1]
-    Point(x=0.5, y=0.9, deviation=None)
-    """
-    spread = list(deviations)
-    pairs = zip(xs, ys, strict=False)
-    return Series(
-        name, tuple(Point(x, y, spread[i] if i < len(spread) else None) for i, (x, y) in enumerate(pairs))
-    )
-
-
 def x_name(figure: Figure) -> str:
     """What the x axis is called: its label, or that of its measure, and its scale where that is not seen at once."""
     return _named(figure.x_label, figure.x_measure, figure.x_scale)

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 from engine.charts.pareto import front, on_front, zoomed
 from engine.plotting.axes import scene
-from engine.plotting.figure import Figure, Reference, series
+from engine.plotting.figure import Figure, Reference
 from engine.plotting.palette import STAR
+from tests.engine.plotting.lines import series
 
 
 def test_no_point_of_the_front_is_beaten_and_every_other_is() -> None:

@@ -8,7 +8,8 @@ from engine.plotting import text
 from engine.plotting.axes import clipped, error_bars, runs, scene
 from engine.plotting.axis import Scale
 from engine.plotting.drawing import Stroke, layout
-from engine.plotting.figure import Figure, Point, Reference, Series, decimate, series
+from engine.plotting.figure import Figure, Point, Reference, Series, decimate
+from tests.engine.plotting.lines import series
 
 
 @pytest.mark.parametrize("gap", [None, math.nan, math.inf, -math.inf])

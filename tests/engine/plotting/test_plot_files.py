@@ -8,8 +8,9 @@ from PIL import Image
 
 from engine.plotting import csv, png, svg
 from engine.plotting.drawing import layout
-from engine.plotting.figure import Figure, Reference, series
+from engine.plotting.figure import Figure, Reference
 from engine.text.visible import visible
+from tests.engine.plotting.lines import series
 
 ODD_NAME = 'a & b < "c" \x00\x1b ×±模'
 FIGURE = Figure(

@@ -3,10 +3,11 @@
 import doctest
 
 from engine.plotting import legend, text
-from engine.plotting.figure import Figure, Reference, series
+from engine.plotting.figure import Figure, Reference
 from engine.plotting.legend import fitted
 from engine.plotting.palette import COLOURS, styles
 from engine.plotting.text import matrix
+from tests.engine.plotting.lines import series
 
 RUNTIMES = ("torch", "torch-compile", "onnxruntime", "openvino")
 

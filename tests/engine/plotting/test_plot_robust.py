@@ -9,9 +9,10 @@ import pytest
 from engine.measures.table import TABLE
 from engine.plotting import csv, png, svg, text
 from engine.plotting.axis import Scale
-from engine.plotting.figure import Figure, Limits, Point, Reference, Series, X, decimate, series
+from engine.plotting.figure import Figure, Limits, Point, Reference, Series, X, decimate
 from engine.plotting.legend import fitted
 from engine.text.tables import cell_width
+from tests.engine.plotting.lines import series
 
 SCALES: tuple[Scale, ...] = ("linear", "linear", "log", "error")
 NUMBERS = (

@@ -8,9 +8,10 @@ from itertools import pairwise
 import pytest
 
 from engine.plotting import svg, text
-from engine.plotting.figure import Figure, Reference, series
+from engine.plotting.figure import Figure, Reference
 from engine.plotting.palette import ASCII_GLYPHS, COLOURS, GLYPHS, SHAPES, styles
 from engine.text.tables import cell_width
+from tests.engine.plotting.lines import series
 
 SPARSITY = [i / 10 for i in range(10)]
 LOCAL = [0.92, 0.92, 0.92, 0.919, 0.915, 0.905, 0.88, 0.80, 0.52, 0.12]

@@ -7,7 +7,8 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 
-from engine.plotting.figure import Figure, Reference, series
+from engine.plotting.figure import Figure, Reference
+from tests.engine.plotting.lines import series
 from tui import themes
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
