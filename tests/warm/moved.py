@@ -4,6 +4,7 @@ import atexit
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -51,3 +52,5 @@ def streams(*descriptors: int) -> None:
     for number, descriptor in enumerate(descriptors, 3 - len(descriptors)):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    # Those of the server know whether its own files could be sought in, which these may not.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
