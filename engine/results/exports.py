@@ -55,7 +55,6 @@ class Order:
         out: The folder to write.
         code: The study's record of users' code, if it has any.
         data: The fingerprint of the data that the study began with, where it is known.
-        force: Whether files that are in that folder may be replaced.
     """
 
     model: Path
@@ -68,8 +67,7 @@ class Order:
     format: Format
     out: Path
     code: Path
-    data: str | None = None
-    force: bool = False
+    data: str | None
 
 
 def order(
@@ -83,33 +81,30 @@ def order(
 ) -> Order:
     """What to write for `trial` of a study: its number, or `pick`, see `choose`.
 
-    `form` None is the usual format of such a model. Raises UsageError for a trial that is not there or not
-    finished, for a format that it can't have, and for a folder that is in use.
+    `form` None is the usual format of such a model; `force`: files that are in the folder may be replaced. Raises
+    UsageError for a trial that is not there or not finished, for a format that it can't have, and for a folder that is
+    in use.
     """
     if form is not None and form not in FORMATS:
         raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
-    chosen_trial, why = choose(run, state, trial, asked)
-    chosen = _fitting(chosen_trial, form)
-    model = _as_measured(run, chosen_trial)
+    chosen, why = choose(run, state, trial, asked)
+    fitting = _fitting(chosen, form)
+    model = _as_measured(run, chosen)
     check_free(out, force)
     check_writable(out)
-    settings = run.settings().of_trial(chosen_trial.index)
-    text = _text(run.preset)
-    about = describe(run, state, chosen_trial)
-    data = begun_with(read_json(run.data), settings.data)
+    settings = run.settings().of_trial(chosen.index)
     return Order(
-        model.folder,
-        model.files,
-        settings,
-        run.workspace,
-        text,
-        about,
-        why,
-        chosen,
-        out,
-        run.code,
-        data,
-        force,
+        model=model.folder,
+        files=model.files,
+        settings=settings,
+        workspace=run.workspace,
+        preset=_text(run.preset),
+        about=describe(run, state, chosen),
+        choice=why,
+        format=fitting,
+        out=out,
+        code=run.code,
+        data=begun_with(read_json(run.data), settings.data),
     )
 
 
