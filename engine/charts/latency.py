@@ -4,14 +4,14 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.charts.lines import line_parameters, parameter_names, series
+from engine.charts.lines import line_parameters, mean, parameter_names, series
 from engine.charts.owner import Owner
 from engine.measures import latency
 from engine.measures.latency import DIMENSIONS, NUMBERS, Row
 from engine.measures.table import measure
 from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Reference, Series, X
-from engine.results.summary import trial_value
+from engine.results.summary import but_seed, trial_value
 from engine.studies.state import StudyState, TrialState
 
 BASELINE = "baseline"
@@ -143,15 +143,13 @@ def _points(state: StudyState, samples: list[_Sample], x: str) -> tuple[Point, .
     measurement, alone."""
     groups: dict[object, list[_Sample]] = {}
     for sample in samples:
-        rest = tuple((n, str(v)) for n, v in sample.trial.parameters.items() if n != "seed")
-        groups.setdefault(sample.x if x in NUMBERS else rest, []).append(sample)
-    points = [_mean(state, group) for group in groups.values()]
+        groups.setdefault(sample.x if x in NUMBERS else but_seed(sample.trial), []).append(sample)
+    points = [
+        mean(
+            [one.x for one in group],
+            [one.y for one in group],
+            Owner(state, tuple(one.trial for one in group)),
+        )
+        for group in groups.values()
+    ]
     return tuple(sorted(points, key=lambda point: point.x if isinstance(point.x, int | float) else 0.0))
-
-
-def _mean(state: StudyState, samples: list[_Sample]) -> Point:
-    xs = [sample.x for sample in samples if isinstance(sample.x, int | float)]
-    ys = [sample.y for sample in samples]
-    middle = statistics.fmean(xs) if len(xs) == len(samples) else samples[0].x
-    owner = Owner(state, tuple(sample.trial for sample in samples))
-    return Point(middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None, owner)

@@ -1,8 +1,10 @@
 """Which points of a chart are one line: a combination of swept parameters, and never two values at one x."""
 
+import statistics
 from collections.abc import Sequence
 
-from engine.plotting.figure import Point, Series
+from engine.charts.owner import Owner
+from engine.plotting.figure import Point, Series, X
 from engine.studies.state import StudyState
 
 
@@ -32,3 +34,11 @@ def line_parameters(state: StudyState, x: str, by: Sequence[str]) -> list[str]:
 def series(name: str, points: tuple[Point, ...]) -> Series:
     """Points under one name; joined only where each has an x of its own: nothing leads from one to the other else."""
     return Series(name, points, line=len({point.x for point in points}) == len(points))
+
+
+def mean(xs: Sequence[X], ys: Sequence[float], owner: Owner) -> Point:
+    """The point of trials that differ in their seed alone: their mean, with the standard deviation of y; where x is no
+    number, the first one's."""
+    numbers = [x for x in xs if isinstance(x, int | float)]
+    middle = statistics.fmean(numbers) if len(numbers) == len(xs) else xs[0]
+    return Point(middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None, owner)

@@ -1,15 +1,15 @@
 """Sensitivity curves: a measure over the share of a layer that is removed, a line for every layer."""
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from engine.charts.lines import mean
 from engine.charts.owner import Owner
 from engine.errors import UsageError
 from engine.measures.table import measure
 from engine.plotting.axis import Scale
-from engine.plotting.figure import Figure, Point, Reference, Series
+from engine.plotting.figure import Figure, Reference, Series
 from engine.plotting.palette import SHAPES
 from engine.results import tolerance
 from engine.results.sensitivity import Scan, scans, steps_of
@@ -170,10 +170,7 @@ def _measure(y: str, drawn: Sequence[_Drawn]) -> str:
 
 def _line(one: _Drawn, layer: str, name: str) -> Series:
     owner = Owner(one.state, one.scan.trials)
-    points = tuple(
-        Point(rate, statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, owner)
-        for rate, values in one.scan.values(layer, name).items()
-    )
+    points = tuple(mean([rate], values, owner) for rate, values in one.scan.values(layer, name).items())
     return Series(one.prefix + layer, points)
 
 

@@ -3,11 +3,10 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from engine.charts import latency as latencycharts
 from engine.charts import sensitivity
-from engine.charts.lines import all_numbers, line_parameters, parameter_names, series
+from engine.charts.lines import all_numbers, line_parameters, mean, parameter_names, series
 from engine.charts.owner import Owner, owner_of
 from engine.errors import UsageError
 from engine.measures import latency
@@ -19,6 +18,7 @@ from engine.plotting.palette import STAR
 from engine.results import failures, searches
 from engine.results.summary import (
     baseline_value,
+    but_seed,
     measure_names,
     measure_value,
     path_values,
@@ -208,21 +208,15 @@ def _grouped(state: StudyState, x: str, by: tuple[str, ...]) -> dict[str, list[T
 
 def _points(state: StudyState, trials: Sequence[TrialState], x: str, y: str) -> tuple[Point, ...]:
     """The points of one line in the order drawn, each the mean of what differs in the seed alone."""
-    seeds: dict[Any, list[TrialState]] = {}
+    seeds: dict[object, list[tuple[TrialState, float]]] = {}
     for trial in trials:
-        if measure_value(trial.results, y) is not None:
-            rest = tuple((n, str(v)) for n, v in trial.parameters.items() if n != "seed")
-            seeds.setdefault(rest, []).append(trial)
-    points = [_mean(state, group, x, y) for group in seeds.values()]
+        if (value := measure_value(trial.results, y)) is not None:
+            seeds.setdefault(but_seed(trial), []).append((trial, value))
+    points = []
+    for group in seeds.values():
+        alike, values = zip(*group, strict=True)
+        points.append(mean([trial_value(trial, x) for trial in alike], values, Owner(state, alike)))
     return tuple(sorted(points, key=lambda point: _order(point.x)))
-
-
-def _mean(state: StudyState, trials: Sequence[TrialState], x: str, y: str) -> Point:
-    xs = [trial_value(trial, x) for trial in trials]
-    ys = [value for trial in trials if (value := measure_value(trial.results, y)) is not None]
-    middle: X = statistics.fmean(xs) if all(isinstance(v, int | float) for v in xs) else xs[0]  # type: ignore[arg-type]
-    deviation = statistics.stdev(ys) if len(ys) > 1 else None
-    return Point(middle, statistics.fmean(ys), deviation, Owner(state, tuple(trials)))
 
 
 def _order(x: X) -> tuple[int, float]:

@@ -112,7 +112,7 @@ class _Lines:
         self._said: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        tell(*described(event, state, self._said))
+        tell(*told(event, state, self._said))
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -129,8 +129,7 @@ class _Bar:
         self._said: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        lines = described(event, state, self._said, brief=True)
-        if lines:
+        if lines := tuple(told(event, state, self._said, brief=True)):
             self.clear()
             tell(*(tables.abbreviate(visible(line), columns()) for line in lines))
 
@@ -158,86 +157,74 @@ def progress_line(state: StudyState) -> str:
     return "  ".join([*parts, ", ".join(running[:3])])
 
 
-def described(
-    event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False
-) -> tuple[str, ...]:
-    """What `describe` says, in lines: a check-up has several; and what a trial is, once, before its first result."""
-    if isinstance(event, ev.CheckedUp | ev.Reached | ev.Chosen):
-        return tuple(event.lines)
-    text = describe(event, state, reported, brief=brief)
-    lines = (text,) if text else ()
-    users = _users(event.key, state) if isinstance(event, ev.StepFinished | ev.StepFailed) else []
-    if len(users) == 1 and users[0].parameters and (name := f"trial {users[0].index}") not in reported:
-        reported.add(name)
-        return (f"{name}: {', '.join(in_words(users[0].parameters))}", *lines)
-    return lines
+def told(event: ev.Event, state: StudyState, said: set[str], *, brief: bool = False) -> Iterator[str]:
+    """Lines about an event; none about those too frequent to tell (`brief` leaves out more).
 
-
-def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False) -> str:
-    """One line about an event; empty for those too frequent to tell (`brief` leaves out more).
-
-    `reported` holds the reasons of failures that were told before, trials and notices; those are not told again.
+    `said` holds what is not said again: trials, reasons of failures, epochs, waits and notices.
     """
     match event:
         case ev.StudyStarted():
             again = "resumed" if event.resumed else "started"
-            return f"{event.study} {again} on {event.host} (process {event.pid})"
+            yield f"{event.study} {again} on {event.host} (process {event.pid})"
         case ev.Planned():
             where = f"{event.devices.get('device')}, {counted(event.devices.get('threads', 0), 'thread')}"
-            return f"{counted(len(event.trials), 'trial')} on {where}"
+            yield f"{counted(len(event.trials), 'trial')} on {where}"
         case ev.CheckedUp() | ev.Reached() | ev.Chosen():
-            return ", ".join(event.lines)
+            yield from event.lines
         case ev.Proposed():
-            return event.text
+            yield event.text
         case ev.StepWaits():
             who = _who(event.key, state) if event.key in state.steps else "the check-up"
-            text = f"{who} waits {event.text}"
-            if not event.text or text in reported:
-                return ""
-            reported.add(text)
-            return text
+            if event.text and _first(text := f"{who} waits {event.text}", said):
+                yield text
         case ev.EpochFinished():
-            if brief:
-                return ""
             # Whoever takes a training up tells the epochs that were kept of it once more.
-            told = f"{event.key} {event.epoch} {event.time}"
-            if told in reported:
-                return ""
-            reported.add(told)
-            step = state.steps[event.key]
-            value = _quality(event.measures, "validation_")
-            return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
+            if not brief and _first(f"{event.key} {event.epoch} {event.time}", said):
+                step, value = state.steps[event.key], _quality(event.measures, "validation_")
+                yield (
+                    f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
+                )
         case ev.StepFinished():
-            return _finished(event, state)
+            yield from _trial(event.key, state, said)
+            yield _finished(event, state)
         case ev.StepFailed():
-            return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
+            yield from _trial(event.key, state, said)
+            new = _first(failures.alike(event.error), said)
+            why = sentence(event.error) if new else "for the same reason as before"
+            yield f"FAILED {_who(event.key, state)}: {why}"
         case ev.TaskStarted():
             again = f" (restart {event.restart})" if event.restart else ""
-            return f"task {event.name} ({event.stage}) runs on {event.host}{again}"
+            yield f"task {event.name} ({event.stage}) runs on {event.host}{again}"
         case ev.TaskEnded():
-            return f"task {event.task.partition('.')[0]} {event.outcome}" if event.outcome != "done" else ""
+            if event.outcome != "done":
+                yield f"task {event.task.partition('.')[0]} {event.outcome}"
         case ev.Notice():
             # What holds for the network, every trial tells anew.
-            known = brief and event.text in reported
-            reported.add(event.text)
-            return "" if known else f"{event.level}: {event.text}"
+            if _first(event.text, said) or not brief:
+                yield f"{event.level}: {event.text}"
         case ev.StudyFinished():
-            if not state.trials:
-                return f"{event.state} before its trials were planned"
-            return f"{event.state}: {state.counts}, {state.failed} failed"
+            if state.trials:
+                yield f"{event.state}: {state.counts}, {state.failed} failed"
+            else:
+                yield f"{event.state} before its trials were planned"
         case ev.Verdict() | ev.StepStarted() | ev.StepProgress():
-            return ""
+            pass
         case _:
             assert_never(event)
 
 
-def _reason(event: ev.StepFailed, reported: set[str]) -> str:
-    """Why a step failed, in full for the first of those that fail for the same reason."""
-    reason = failures.alike(event.error)
-    if reason in reported:
-        return "for the same reason as before"
-    reported.add(reason)
-    return sentence(event.error)
+def _first(text: str, said: set[str]) -> bool:
+    """Whether it was not said before; from now on it was."""
+    new = text not in said
+    said.add(text)
+    return new
+
+
+def _trial(key: str, state: StudyState, said: set[str]) -> Iterator[str]:
+    """What the one trial of a step is, before its first result."""
+    users = _users(key, state)
+    if len(users) == 1 and users[0].parameters and _first(name := f"trial {users[0].index}", said):
+        yield f"{name}: {', '.join(in_words(users[0].parameters))}"
 
 
 def _finished(event: ev.StepFinished, state: StudyState) -> str:

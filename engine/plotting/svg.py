@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from engine.plotting.drawing import BACKGROUND, Drawing, Item, Label, Mark, Stroke, layout
 from engine.plotting.figure import Figure
-from engine.text.visible import visible
+from engine.text.visible import printable
 
 
 def draw(figure: Figure, width: int = 720, height: int = 420) -> str:
@@ -15,7 +15,7 @@ def draw(figure: Figure, width: int = 720, height: int = 420) -> str:
 
 
 def _head(page: Drawing) -> list[str]:
-    name = _clean(page.title)
+    name = printable(page.title)
     return [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {page.width} {page.height}" '
         f'width="{page.width}" height="{page.height}" font-family="sans-serif" role="img" '
@@ -82,15 +82,10 @@ def _label(item: Label) -> str:
     anchor = f' text-anchor="{item.anchor}"' if item.anchor != "start" else ""
     return (
         f'<text x="{_number(item.x)}" y="{_number(item.y)}" font-size="{_number(item.size)}" '
-        f'fill="{item.colour}"{anchor}{weight}>{escape(_clean(item.text))}</text>'
+        f'fill="{item.colour}"{anchor}{weight}>{escape(printable(item.text))}</text>'
     )
 
 
 def _number(value: float) -> str:
     """A coordinate to a hundredth of a pixel."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _clean(text: str) -> str:
-    """The text with what steers made visible, and without other characters that XML 1.0 does not allow."""
-    return "".join(char if char.isprintable() else " " for char in visible(text))

@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine import __version__
@@ -18,7 +18,13 @@ from engine.reports.document import Block, Bullets, Chart, Code, Paragraph, Repo
 from engine.reports.table import Grid, of_trials
 from engine.results import failures, network, pick
 from engine.results.suggestions import suggestions
-from engine.results.summary import baseline_value, measure_names, measure_value, quality_name
+from engine.results.summary import (
+    baseline_value,
+    environment_rows,
+    measure_names,
+    measure_value,
+    quality_name,
+)
 from engine.studies import notes as written
 from engine.studies.notes import Notes
 from engine.studies.rundir import RunDir
@@ -104,7 +110,9 @@ def _study(one: Reported, level: int) -> Iterator[Section]:
         blocks = Bullets(lines), Code(f"secateur next {name} 1 > next.yaml   # the first as a preset", "sh")
         yield Section("What to try next", blocks, level)
     yield Section("How to get it again", tuple(_again(one)), level)
-    yield Section("Environment", (Table(Grid(("what", "is"), _environment(one), ("left", "left"))),), level)
+    yield Section(
+        "Environment", (Table(Grid(("what", "is"), environment_rows(one.state), ("left", "left"))),), level
+    )
 
 
 def _head(one: Reported) -> Iterator[Block]:
@@ -247,19 +255,3 @@ def _again(one: Reported) -> Iterator[Block]:
         yield Code(one.run.preset.read_text("utf-8"), "yaml")
     except (OSError, ValueError):
         yield Paragraph("Its preset can't be read.", "warn")
-
-
-def _environment(one: Reported) -> list[tuple[str, str]]:
-    return list(flat(one.state.environment | one.state.devices))
-
-
-def flat(values: dict[str, object], above: str = "") -> Iterable[tuple[str, str]]:
-    """Nested values as rows of a dotted name and a text."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield (
-                f"{above}{name}",
-                " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value),
-            )

@@ -12,7 +12,7 @@ from engine.presets.model import Trial
 from engine.results import network, pick
 from engine.results.meant import meant
 from engine.results.network import Layer
-from engine.results.summary import measure_names, measure_value
+from engine.results.summary import dotted, measure_names, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 
@@ -102,11 +102,11 @@ def parameters(run: RunDir, trial: TrialState) -> dict[str, Any]:
         made = _planned(run, trial)
     except (SecateurError, StopIteration):
         return dict(trial.parameters)
-    out = dict(_flat({k: v for k, v in made.settings.model_dump(mode="json").items() if k not in ASIDE}))
+    out = dotted({k: v for k, v in made.settings.model_dump(mode="json").items() if k not in ASIDE})
     names = [step.id or step.kind for step in made.steps]
     out[STEPS] = ", ".join(names)
     for name, step in zip(names, made.steps, strict=True):
-        out |= _flat(step.model_dump(mode="json", exclude={"id", "enabled"}), f"{name}.")
+        out |= dotted(step.model_dump(mode="json", exclude={"id", "enabled"}), f"{name}.")
     return out
 
 
@@ -126,7 +126,7 @@ def compare(a: Side, b: Side) -> Comparison:
         a, b = (replace(o, where=str(p.relative_to(common))) for o, p in zip((a, b), workspaces, strict=True))
     names = dict.fromkeys([*measure_names(a.state), *measure_names(b.state)])
     rows = (Measured(n, measure_value(a.trial.results, n), measure_value(b.trial.results, n)) for n in names)
-    places = [dict(_flat(one.state.environment | one.state.devices)) for one in (a, b)]
+    places = [dotted(one.state.environment | one.state.devices) for one in (a, b)]
     return Comparison(
         a,
         b,
@@ -181,14 +181,6 @@ def _text(values: Mapping[str, Any], name: str) -> str:
         return ABSENT
     value = values[name]
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in values.items():
-        nested = isinstance(value, dict) and bool(value)
-        out |= _flat(value, f"{above}{name}.") if nested else {f"{above}{name}": value}
-    return out
 
 
 def _paired(a: Sequence[Layer], b: Sequence[Layer]) -> Iterator[tuple[Layer | None, Layer | None]]:

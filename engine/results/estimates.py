@@ -1,6 +1,7 @@
 """How long a preset would take, from what the same steps took in earlier studies of the workspace."""
 
 import json
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -127,18 +128,19 @@ def _of_search(wanted: Spec, history: History, on: Machine) -> Estimate:
     costs = _costs(wanted, history, on)
     if costs is None:
         return Estimate(most)
-    rungs, baseline, tables, plain, source = costs
-    confirming = (search.seeds - 1) * (baseline + search.finalists * sum(rungs)) + search.seeds * plain
-    each = _per_trial(rungs)
+    again = costs.baseline + search.finalists * sum(costs.rungs)
+    confirming = (search.seeds - 1) * again + search.seeds * costs.uncompressed
+    first = START_S + costs.baseline + costs.tables
+    each = _per_trial(costs.rungs)
     parallel = wanted.settings.executor.parallel
     trials = search.budget.trials
     if most is not None:
-        left = parallel * (most - START_S - baseline - tables) - confirming
+        left = parallel * (most - first) - confirming
         fitting = max(int(left / max(each, 1e-9)), 0)
         trials = fitting if trials is None else min(trials, fitting)
     assert trials is not None
-    seconds = START_S + baseline + tables + (trials * each + confirming) / parallel
-    return Estimate(seconds if most is None else min(seconds, most), source, trials=trials)
+    seconds = first + (trials * each + confirming) / parallel
+    return Estimate(seconds if most is None else min(seconds, most), costs.source, trials=trials)
 
 
 def of_search_in_words(wanted: Spec, workspace: Path, on: Machine) -> str:
@@ -156,40 +158,59 @@ def _per_trial(rungs: Sequence[float]) -> float:
     return sum(share * cost for share, cost in zip(shares, rungs, strict=True)) / sum(shares)
 
 
-def _costs(
-    wanted: Spec, history: History, on: Machine
-) -> tuple[list[float], float, float, float, str] | None:
-    """Seconds of a trial on each rung beyond those before it, of the baseline, of its tables, and of the uncompressed
-    network with the same training; and the study they are known from. None where some step was never seen."""
+@dataclass(frozen=True)
+class _Costs:
+    """Seconds of what a search computes.
+
+    Attributes:
+        baseline: Of the baseline, and of all measures of it that candidates are compared with.
+        tables: Of the sensitivity steps beside it.
+        rungs: Of a trial on each rung, beyond those before.
+        uncompressed: Of the uncompressed network with a candidate's training.
+        source: The study they are known from.
+    """
+
+    baseline: float
+    tables: float
+    rungs: list[float]
+    uncompressed: float
+    source: str
+
+
+def _costs(wanted: Spec, history: History, on: Machine) -> _Costs | None:
+    """What a search costs, whose candidates are in the middle of every range; None where some step was never seen."""
     assert wanted.space is not None
     known = history.seconds(wanted)
     if known is None:
         return None
-    middle = wanted.space.middle()
-    comparisons = _comparisons(wanted)
-    first = _plan(wanted, history.workspace, on)
     bare = replace(wanted, trials=(replace(wanted.trials[0], tables=()),))
+    middle = wanted.space.middle()
     try:
         specs = [candidate(wanted, middle, rung) for rung in range(len(wanted.space.rungs))]
         specs.append(candidate(wanted, None, -1))
     except PresetInvalid:  # not all of it together
         return None
-    plans = [_plan(one, history.workspace, on) for one in specs]
-    # Candidates are compared with measures of the baseline that are theirs alone, and taken once for all.
-    compared = {planned.trials[0].baseline_measure.key for planned in plans[:-1]}
-    shared = _seconds(plans[0], compared - set(first.nodes), known, comparisons)
+    first, whole, *candidates, plain = (_plan(one, history.workspace, on) for one in (bare, wanted, *specs))
+    comparisons = _comparisons(wanted)
     done: set[str] = set()
-    costs = []
-    for place, planned in enumerate([_plan(bare, history.workspace, on), first, *plans]):
-        took = _seconds(planned, set(planned.nodes) - done, known, comparisons)
-        if took is None or shared is None:
-            return None
-        # A candidate is timed once, on its lowest rung.
-        costs.append(sum(took) if place < 3 else took[0])
-        done |= set(planned.nodes) | compared
-    costs[0] += sum(shared or ())
-    baseline, tables, *rungs, plain = costs
-    return rungs, baseline, tables, plain, known.study
+
+    def adds(planned: Plan, keys: Collection[str], *, timed: bool = True) -> float:
+        """Seconds of these results of a plan that no plan before has; infinitely many where a step was never seen."""
+        took = _seconds(planned, set(keys) - done, known, comparisons)
+        done.update(keys)
+        computing, alone = took or (math.inf, 0.0)
+        return computing + alone if timed else computing
+
+    # Candidates are compared with measures of the baseline that are theirs alone, and taken once for all.
+    compared = {planned.trials[0].baseline_measure.key for planned in candidates}
+    baseline = adds(first, first.nodes) + adds(candidates[0], compared - set(whole.nodes))
+    tables = adds(whole, whole.nodes)
+    # A candidate's latency is measured once, on its lowest rung.
+    rungs = [adds(planned, planned.nodes, timed=not rung) for rung, planned in enumerate(candidates)]
+    uncompressed = adds(plain, plain.nodes, timed=False)
+    if math.inf in (baseline, tables, *rungs, uncompressed):
+        return None
+    return _Costs(baseline, tables, rungs, uncompressed, known.study)
 
 
 def _plan(wanted: Spec, workspace: Path, on: Machine) -> Plan:
@@ -213,7 +234,7 @@ def _fingerprint(data: Any, workspace: Path) -> str | None:
         return None
 
 
-def _kinds(planned: "Plan") -> dict[str, Step | str]:
+def _kinds(planned: Plan) -> dict[str, Step | str]:
     """Every result's key with its step, or `model`, `measure` or `latency`."""
     kinds: dict[str, Step | str] = {}
     for trial in planned.trials:

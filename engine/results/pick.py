@@ -11,7 +11,7 @@ from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
 from engine.results import latency_targets, searches
-from engine.results.summary import PACKED, baseline_value, in_words, measure_value, quality_name
+from engine.results.summary import PACKED, baseline_value, but_seed, in_words, measure_value, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import points_of, ratio
 
@@ -257,8 +257,7 @@ def _by_parameters(trials: Iterable[TrialState]) -> list[list[TrialState]]:
 
 def _told(trial: TrialState) -> tuple[tuple[str, str], ...]:
     """What tells a trial from others but for its seed; of a search also what it was proposed as."""
-    values = tuple((name, str(value)) for name, value in trial.parameters.items() if name != "seed")
-    return (*values, ("role", str(trial.proposal.get("role", ""))))
+    return (*but_seed(trial), ("role", str(trial.proposal.get("role", ""))))
 
 
 def _judged(

@@ -10,7 +10,7 @@ from engine.studies.state import StepState, StudyState, TrialState
 
 KIND = "sensitivity"
 """The step's kind, and the name of what it found among its measures."""
-ENDS = ("layer", "rate")
+PLACE = ("layer", "rate")
 """What says which row it is; all else in it is measured."""
 
 
@@ -44,7 +44,7 @@ class Scan:
     @property
     def measures(self) -> list[str]:
         """What was measured at each rate."""
-        return [name for name in self.runs[0]["reference"] if name not in ENDS]
+        return [name for name in self.runs[0]["reference"] if name not in PLACE]
 
     @cached_property
     def _values(self) -> dict[tuple[str, str], dict[float, list[float]]]:

@@ -19,7 +19,7 @@ from engine.presets.steps import Address, steps_of
 from engine.presets.yaml.tree import Mapping, node_of
 from engine.results import edited
 from engine.results.pick import Pick, loss
-from engine.results.summary import PACKED, measure_value
+from engine.results.summary import PACKED, but_seed, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text.numbers import number, percent, points
@@ -102,10 +102,10 @@ class _Found:
 
     def line(self, path: str) -> dict[float, list[TrialState]]:
         """The trials that differ from the pick in this parameter (and seed) alone, by its value, ascending."""
-        others = {n: str(v) for n, v in self.trial.parameters.items() if n not in (path, "seed")}
         found: dict[float, list[TrialState]] = {}
+        others = {name: text for name, text in but_seed(self.trial) if name != path}
         for trial in self.state.trials:
-            own = {n: str(v) for n, v in trial.parameters.items() if n not in (path, "seed")}
+            own = {name: text for name, text in but_seed(trial) if name != path}
             value = trial.parameters.get(path)
             if own == others and isinstance(value, int | float) and trial.measure.status == "done":
                 found.setdefault(value, []).append(trial)

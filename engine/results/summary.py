@@ -83,6 +83,29 @@ def trial_value(trial: TrialState, name: str) -> int | float | str | None:
     return measure_value(trial.results, name)
 
 
+def dotted(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested values by their dotted names.
+
+    >>> dotted({"device": "cpu", "packages": {"torch": "2.14.1"}})
+    {'device': 'cpu', 'packages.torch': '2.14.1'}
+    """
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, dict) and bool(value)
+        out |= dotted(value, f"{above}{name}.") if nested else {f"{above}{name}": value}
+    return out
+
+
+def environment_rows(state: StudyState) -> list[tuple[str, str]]:
+    """Where a study ran: a dotted name and a text for each thing that numbers may depend on."""
+    found = dotted(state.environment | state.devices)
+    return [
+        (name, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        for name, value in found.items()
+        if value != {}
+    ]
+
+
 def in_words(parameters: Mapping[str, Any]) -> list[str]:
     """A trial's parameters by their last names: `speedup 2.07`, `criterion l2`, `quantize.static off`.
 
@@ -98,6 +121,12 @@ def in_words(parameters: Mapping[str, Any]) -> list[str]:
         elif not any(one.startswith(f"{step}.") for one in parameters if one != name):
             parts.append(f"{step} on")
     return parts
+
+
+def but_seed(trial: TrialState) -> tuple[tuple[str, str], ...]:
+    """A trial's parameters without its seed, names with texts: trials of which they are the same are judged, and drawn,
+    by their mean."""
+    return tuple((name, str(value)) for name, value in trial.parameters.items() if name != "seed")
 
 
 def measure_names(state: StudyState) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from engine.text.ascii import SIGNS, SPELLED
-from engine.text.visible import visible
+from engine.text.visible import printable
 
 Align = Literal["left", "right", "whole"]
 """How a column stands: text, numbers, or names that have to be typed, which are text that is never cut."""
@@ -78,7 +78,7 @@ def table(
     or not at all. The first column is always there; `whole`, it may be wider than `width`. Without `align`
     the first column is text and the others numbers.
     """
-    spell = to_ascii if ascii_only else _one_line
+    spell = to_ascii if ascii_only else printable
     ellipsis = "..." if ascii_only else "…"
     cells = [[spell(str(text)) for text in row] for row in (headers, *rows)]
     columns = max(len(row) for row in cells)
@@ -132,10 +132,6 @@ def _table_line(row: Sequence[str], widths: Sequence[int], sides: Sequence[Align
         gap = " " * (column - cell_width(short))
         parts.append(gap + short if side == "right" else short + gap)
     return "  ".join(parts)
-
-
-def _one_line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in visible(text))
 
 
 @lru_cache(4096)

@@ -35,6 +35,11 @@ def visible(text: str) -> str:
     return STEERING.sub(lambda match: repr(match[0])[1:-1], text)
 
 
+def printable(text: str) -> str:
+    """The text with what steers made visible, and a blank for what else no terminal shows, nor XML allows."""
+    return "".join(letter if letter.isprintable() else " " for letter in visible(text))
+
+
 def visible_lines(text: str) -> str:
     """The same for a text of several lines, which stay."""
     return "\n".join(map(visible, text.split("\n")))

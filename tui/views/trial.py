@@ -1,7 +1,7 @@
 """A trial as lines of text: pure functions of the study's state."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import BITS_COMMAND
@@ -10,7 +10,14 @@ from engine.measures.latency import remarks as latency_remarks
 from engine.measures.table import change_text, measure, measure_text
 from engine.results import failures
 from engine.results import remarks as of_trials
-from engine.results.summary import baseline_value, measure_names, measure_value, quality_name, quality_of
+from engine.results.summary import (
+    baseline_value,
+    environment_rows,
+    measure_names,
+    measure_value,
+    quality_name,
+    quality_of,
+)
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
 from tui.keys.action import hint
@@ -210,20 +217,12 @@ def clock(when: float) -> str:
 def environment(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Where it ran."""
     out: list[Line] = [[("Environment", "accent")]]
-    for name, text in _flat(state.environment | state.devices):
+    for name, text in environment_rows(state):
         out += [
             [(f"  {name}  ", "muted"), (part[0][0], "")]
             for part in wrapped(text, max(width - len(name) - 4, 8))
         ]
     return out
-
-
-def _flat(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from ((f"{name}.{inner}", text) for inner, text in _flat(value))
-        else:
-            yield name, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _number(value: object) -> float | None:

@@ -181,27 +181,20 @@ class Unreadable(SecateurError):
     damaged: tuple[Damaged, ...] = ()
 
 
-def unreadable(damaged: Sequence[Damaged]) -> SecateurError:
+def unreadable(damaged: Sequence[Damaged]) -> Unreadable:
     """The error for images that can't be read, all of them at once."""
-    error = _unreadable(damaged)
+    one = len(damaged) == 1
+    if one:
+        title, detail = f"{damaged[0].place} is not an image that can be read", damaged[0].reason
+    else:
+        title = f"{counted(len(damaged), 'image')} can't be read"
+        more = [f"  and {len(damaged) - LISTED} more"] if len(damaged) > LISTED else []
+        detail = "\n".join([*(f"  {each.place} ({each.reason})" for each in damaged[:LISTED]), *more])
+    files, them = ("the file", "it") if one else ("the files", "them")
+    remedy = f"Remove or replace {files}, or set data.skip_damaged: true to leave {them} out."
+    error = Unreadable(title, detail, remedy)
     error.damaged = tuple(damaged)
     return error
-
-
-def _unreadable(damaged: Sequence[Damaged]) -> Unreadable:
-    remedy = "Remove or replace {}, or set data.skip_damaged: true to leave {} out."
-    if len(damaged) == 1:
-        return Unreadable(
-            f"{damaged[0].place} is not an image that can be read",
-            damaged[0].reason,
-            remedy.format("the file", "it"),
-        )
-    more = [f"  and {len(damaged) - LISTED} more"] if len(damaged) > LISTED else []
-    return Unreadable(
-        f"{counted(len(damaged), 'image')} can't be read",
-        "\n".join([*(f"  {one.place} ({one.reason})" for one in damaged[:LISTED]), *more]),
-        remedy.format("the files", "them"),
-    )
 
 
 class Subset:

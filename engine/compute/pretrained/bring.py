@@ -13,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from engine.compute.layers.masks import masked
 from engine.compute.models import edits
 from engine.compute.models.adapt import RGB, fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture, attached
@@ -307,7 +308,7 @@ def _own_checkpoint(
         attached(model, replace(native, size=offered.size))
         return model
     fresh = own.differing(skeleton(native), skeleton(replace(native, classes=offered.classes)))
-    if native.channels != offered.channels or edits.recorded(model) or masks.masked(model) or not fresh:
+    if native.channels != offered.channels or edits.recorded(model) or masked(model) or not fresh:
         is_for = f"{counted(native.channels, 'channel')} and {counted(native.classes, 'class', 'classes')}"
         raise SecateurError(
             f"The checkpoint {folder} is for other data",

@@ -2,12 +2,10 @@
 
 from torch import Tensor, nn
 
-from engine.compute.layers.masks import masked, set_mask
+from engine.compute.layers.masks import set_mask
 
 ORIGINAL, MASK = "_orig", "_mask"
 """What torch.nn.utils.prune makes of a parameter's name: the values before the mask, and the mask."""
-
-__all__ = ["keep_", "masked", "unmasked"]
 
 State = dict[str, Tensor]
 

@@ -163,6 +163,22 @@ def _binary(by: Callable[[Any, Any], Any]) -> Operator:
     return lambda inputs, _attributes: by(*together(*inputs))
 
 
+def _power(base: Tensor, exponent: Tensor) -> Tensor:
+    steep = (base == 0) & (exponent > 0) & (exponent < 1)
+    return _flat_where(steep, base, lambda values: torch.pow(values, exponent))
+
+
+def _root(values: Tensor) -> Tensor:
+    return _flat_where(values == 0, values, torch.sqrt)
+
+
+def _flat_where(steep: Tensor, values: Tensor, by: Callable[[Tensor], Tensor]) -> Tensor:
+    """`by` of the values, but 0 without a slope where it is `steep`: roots have an infinite one at 0, and 8 bits make
+    zeros of what a network keeps above them."""
+    result = by(torch.where(steep, torch.ones_like(values), values))
+    return torch.where(steep, torch.zeros_like(result), result)
+
+
 def together(*values: Tensor) -> list[Tensor]:
     """The tensors on the device of that which is not on the CPU, if one is: shapes are computed on the CPU."""
     device = next((value.device for value in values if value.device.type != "cpu"), None)
@@ -212,7 +228,7 @@ COMPUTING: dict[str, Operator] = {
     "Not": _unary(torch.logical_not),
     "Or": _binary(torch.logical_or),
     "PRelu": _binary(lambda values, slope: torch.where(values >= 0, values, values * slope)),
-    "Pow": _binary(torch.pow),
+    "Pow": _binary(_power),
     "Reciprocal": _unary(torch.reciprocal),
     "ReduceL2": _reduced(lambda values, axes, keep: torch.linalg.vector_norm(values, dim=axes, keepdim=keep)),
     "ReduceMax": _reduced(lambda values, axes, keep: values.amax(axes, keep)),
@@ -222,7 +238,7 @@ COMPUTING: dict[str, Operator] = {
     "Sigmoid": _unary(torch.sigmoid),
     "Softmax": lambda inputs, attributes: torch.softmax(inputs[0], attributes.get("axis", -1)),
     "Softplus": _unary(functional.softplus),
-    "Sqrt": _unary(torch.sqrt),
+    "Sqrt": _unary(_root),
     "Sub": _binary(torch.sub),
     "Tanh": _unary(torch.tanh),
 }

@@ -150,6 +150,17 @@ def test_an_operator_on_positive_values(op: str) -> None:
     agrees(graph_of(op, []), POSITIVE)
 
 
+@pytest.mark.parametrize(("op", "constants"), [("Sqrt", []), ("Pow", [np.array(1 / 3, np.float32)])])
+def test_a_root_of_zero_has_no_infinite_slope(op: str, constants: list[np.ndarray[Any, Any] | None]) -> None:
+    """8 bits make zeros of what generalized-mean pooling keeps above them: the training must go on."""
+    images = POSITIVE.copy()
+    images[0, 0] = 0
+    agrees(graph_of(op, constants), images)
+    given = torch.from_numpy(images).requires_grad_()
+    interpreted(graph_of(op, constants))(given).sum().backward()
+    assert given.grad is not None and given.grad.isfinite().all() and given.grad[0, 1].all()
+
+
 @pytest.mark.parametrize("transposed", [0, 1])
 def test_gemm(transposed: int) -> None:
     weight = random(5, 144) if transposed else random(144, 5)
