@@ -24,7 +24,9 @@ FAILURES = (
 
 def layout_of(model: nn.Module) -> torch.memory_format:
     """The layout for the network's weights and images."""
-    return torch.contiguous_format if _is_contiguous(model) else torch.channels_last
+    # Tensors of five dimensions, as masks of shifted windows, have no layout of images, which torch would put them in.
+    plain = _is_contiguous(model) or any(t.dim() == 5 for t in (*model.parameters(), *model.buffers()))
+    return torch.contiguous_format if plain else torch.channels_last
 
 
 def settle_(model: nn.Module, images: Tensor) -> None:
