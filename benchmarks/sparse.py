@@ -21,8 +21,6 @@ import sys
 from functools import partial
 from typing import Any
 
-from torch import nn
-
 from benchmarks import results, trained
 from engine.compute.context import validate
 from engine.compute.data import Dataset
@@ -71,17 +69,12 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, percent: float, see
     if isinstance(recovery, Distill):
         context.teacher = trained.further(args, data, seed)
     model = apply(recovery, model, context)
-    return {"pruned": 100 * before, **scored(model, data, seed)}
+    return {"pruned": 100 * before, **trained.accuracies(model, data, seed)}
 
 
 def whole(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, float]:
     """The same of the network that is not pruned, after as many epochs."""
-    return scored(trained.further(args, data, seed), data, seed)
-
-
-def scored(model: nn.Module, data: Dataset, seed: int) -> dict[str, float]:
-    validation = validate(model, trained.context(data, seed, 0)).accuracy
-    return {"validation": 100 * validation, "test": 100 * trained.tested(model, data)}
+    return trained.accuracies(trained.further(args, data, seed), data, seed)
 
 
 def rows_of(args: argparse.Namespace, data: Dataset) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ import yaml
 from torch import nn
 
 from engine import datasets
-from engine.compute.context import Context, to_device
+from engine.compute.context import Context, to_device, validate
 from engine.compute.data import Dataset, load
 from engine.compute.latency import forks
 from engine.compute.latency.pair import Side, measure_pair
@@ -276,6 +276,12 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
 def tested(model: nn.Module, data: Dataset) -> float:
     """Accuracy on the test split, 0 … 1: to be asked once for each trial, when all is chosen."""
     return float(score(model, data, data.test, CPU).accuracy)
+
+
+def accuracies(model: nn.Module, data: Dataset, seed: int) -> dict[str, float]:
+    """In percent on validation and on test, of which the same holds."""
+    validation = validate(model, context(data, seed, 0)).accuracy
+    return {"validation": 100 * validation, "test": 100 * tested(model, data)}
 
 
 def timed(args: argparse.Namespace, data: Dataset, before: nn.Module, after: nn.Module) -> dict[str, Any]:

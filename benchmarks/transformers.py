@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results, trained
-from engine.compute.context import validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
@@ -48,16 +47,11 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int, step: PruneChannel
     if step is not None:
         model = apply(step, model, trained.context(data, seed, 1))
     found: dict[str, Any] = {"seconds": time.monotonic() - started, "times": whole / count(model, shape).macs}
-    found["before"] = _accuracies(model, data, seed)
+    found["before"] = trained.accuracies(model, data, seed)
     if args.model.rpartition(":")[2] in NETWORKS:
         model = apply(trained.finetune(args, keep="last"), model, trained.context(data, seed, 2))
-        found["after"] = _accuracies(model, data, seed)
+        found["after"] = trained.accuracies(model, data, seed)
     return found
-
-
-def _accuracies(model: Any, data: Dataset, seed: int) -> dict[str, float]:
-    validation = validate(model, trained.context(data, seed, 0)).accuracy
-    return {"validation": 100 * validation, "test": 100 * trained.tested(model, data)}
 
 
 def row(args: argparse.Namespace, data: Dataset, network: str) -> dict[str, Any]:
