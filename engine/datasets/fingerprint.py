@@ -1,11 +1,10 @@
 """What identifies the tensors a data set gives: its files, the parameters that change them, and our code."""
 
-import contextlib
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from engine.datasets.records import Bundled, Idx, OwnBoxes, OwnFolders, OwnShard
 from engine.datasets.shards import own_shards
 from engine.errors import SecateurError
 from engine.params.preset import Data
+from engine.store.files import read_json, remember
 from engine.store.keys import file_hash
 
 LOADER_VERSION = 1
@@ -165,29 +165,13 @@ def _contents(files: list[RawFile], root: Path, cache: Path | None) -> list[tupl
 
 
 def _cached_contents(files: list[RawFile], memory: Path) -> list[tuple[str, str]]:
-    known = _read_memory(memory)
+    kept: Any = read_json(memory)
+    known: dict[str, str] = kept if isinstance(kept, dict) else {}
     # A file may be listed twice: images of one name and two endings share their labels.
     keys = [f"{file.path.absolute()}|{file.size}|{file.mtime_ns}" for file in files]
     hashes: dict[str, str] = {}
     for key, file in zip(keys, files, strict=True):
         hashes[key] = hashes.get(key) or known.get(key) or file_hash(file.path)
     if hashes.keys() - known.keys():
-        _write_memory(memory, {**known, **hashes})
+        remember(memory, {**known, **hashes})
     return [(file.name, hashes[key]) for key, file in zip(keys, files, strict=True)]
-
-
-def _read_memory(memory: Path) -> dict[str, str]:
-    try:
-        known: Any = json.loads(memory.read_text())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write_memory(memory: Path, hashes: Mapping[str, str]) -> None:
-    """Replace the memory as a whole; where it can't be written, the next run hashes anew."""
-    partial = memory.with_name(f"{memory.name}.{os.getpid()}.partial")
-    with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(hashes))
-        partial.replace(memory)

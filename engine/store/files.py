@@ -114,7 +114,7 @@ def write_atomic(path: Path, text: str, *, durable: bool = True, within: Path | 
     or not writable; the old content stays.
     """
     with explained(path):
-        _replace(path, text.encode(), durable, within or path.parent)
+        replace(path, text.encode(), durable=durable, within=within)
 
 
 def write_named(path: Path, content: str | bytes) -> None:
@@ -127,12 +127,12 @@ def write_named(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
         else:
-            target = path.resolve()
-            _replace(target, data, durable=True, within=target.parent)
+            replace(path.resolve(), data)
 
 
-def _replace(path: Path, content: bytes, durable: bool, within: Path) -> None:
-    temporary = within / f".{path.name}.{uuid.uuid4().hex[:12]}"
+def replace(path: Path, content: bytes, *, durable: bool = True, within: Path | None = None) -> None:
+    """Replace `path` by `content`, as `write_atomic` does. Raises OSError; the old content stays."""
+    temporary = (within or path.parent) / f".{path.name}.{uuid.uuid4().hex[:12]}"
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -148,6 +148,13 @@ def _replace(path: Path, content: bytes, durable: bool, within: Path) -> None:
 def write_json(path: Path, value: Any, *, durable: bool = True, within: Path | None = None) -> None:
     """`write_atomic` of `value` as JSON."""
     write_atomic(path, json_text(value, 1) + "\n", durable=durable, within=within)
+
+
+def remember(path: Path, value: Any) -> None:
+    """`write_json` of what only saves time, its folder made: what can't be written is found out again the next time."""
+    with contextlib.suppress(OSError, SecateurError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value, durable=False)
 
 
 def read_json(path: Path) -> Any | None:

@@ -1,14 +1,14 @@
 """What was found by decoding a large set once, kept for the jobs that follow: its statistics, and what is damaged."""
 
 import contextlib
-import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from engine.compute.data.statistics import Statistics
+from engine.store.files import read_json, remember
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,16 @@ class Memory:
         self._write(replace(self.known, damaged=places))
 
     def _read(self) -> Known:
-        if self._file is None:
-            return Known()
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(self._file.read_text("utf-8"))
+        kept: Any = read_json(self._file) if self._file is not None else None
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             damaged = None if kept["damaged"] is None else tuple(kept["damaged"])
             return Known(_statistics(kept["statistics"]), damaged)
         return Known()
 
     def _write(self, known: Known) -> None:
-        """Replace the file as a whole; where it can't be written, the next job looks anew."""
         self.known = known
-        if self._file is None:
-            return
-        partial = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps({"statistics": _plain(known), "damaged": known.damaged}), "utf-8")
-            partial.replace(self._file)
+        if self._file is not None:
+            remember(self._file, {"statistics": _plain(known), "damaged": known.damaged})
 
 
 def _plain(known: Known) -> dict[str, object] | None:

@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from operator import attrgetter, itemgetter
@@ -33,6 +32,7 @@ from engine.compute.onnx import narrow, widths
 from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.onnx.shape import Shape, example
 from engine.errors import SecateurError, Unavailable, said_by
+from engine.store.files import replace
 
 INPUT, OUTPUT = "images", "output"
 TEMPLATE_FORMAT = 3
@@ -301,15 +301,9 @@ def _read(path: Path) -> onnx.ModelProto | None:
 
 
 def _write(content: bytes, path: Path) -> None:
-    """Replace `path` atomically, so that no other trial reads half a file."""
+    """Replace `path` in one go, its folder made: no other trial reads half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    replace(path, content, durable=False)
 
 
 @contextlib.contextmanager
