@@ -22,6 +22,14 @@ NUMBERS = ("batch", "threads")
 """Dimensions that a chart can be drawn along."""
 MOST_OPERATORS = 6
 """Kinds of operators that are named of those that an INT8 file leaves in float."""
+FASTER = "; with `faster: true`{where} quantize.static keeps only what saves time"
+"""What helps in runtimes that quantize.static measures in."""
+NOT_SLOWER = 0.95
+"""A float model's speed-up from which on it is not called slower than what it was made from."""
+NOISY_LOAD = 0.1
+"""Share of the processors' time that others may take while latency is measured; beyond, it is marked."""
+BESIDE_OTHERS = "~"
+"""The mark of what was measured beside other programs."""
 
 
 @dataclass(frozen=True)
@@ -297,13 +305,3 @@ def _slower(runtime: str, rows: list[Row], quantized: bool) -> str:
     remedy = FASTER.format(where="" if runtime == "onnxruntime" else f" and `faster_in: {runtime}`")
     remedy = remedy if runtime in get_args(ProfiledRuntime) else ""
     return f"INT8 is slower than fp32 in {runtime} at batch {batches} ({described}){why}{remedy}"
-
-
-FASTER = "; with `faster: true`{where} quantize.static keeps only what saves time"
-"""What helps in runtimes that quantize.static measures in."""
-NOT_SLOWER = 0.95
-"""A float model's speed-up from which on it is not called slower than what it was made from."""
-NOISY_LOAD = 0.1
-"""Share of the processors' time that others may take while latency is measured; beyond, it is marked."""
-BESIDE_OTHERS = "~"
-"""The mark of what was measured beside other programs."""

@@ -155,7 +155,7 @@ def _row(pair: Pair, shape: Shape, params: Latency, start: Start) -> dict[str, A
     """The numbers of one row, or why there are none."""
     (_, first), (compressed, last) = pair
     # Equal jobs share a process: a baseline against itself would only measure the machine.
-    jobs = dict.fromkeys(_job(side, setup, shape) for side, setup in pair)  # one where both are the same
+    jobs = dict.fromkeys(_job(side, setup, shape) for side, setup in pair)
     try:
         with contextlib.ExitStack() as stack:
             sides = [_loaded(stack.enter_context(measured(job, start))) for job in jobs]
