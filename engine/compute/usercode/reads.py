@@ -28,13 +28,8 @@ WRITTEN_OUT = 40
 """Files that the remedy names."""
 EVENTS = frozenset(["open", "sqlite3.connect", "os.listdir", "os.scandir", "os.system", "subprocess.Popen"])
 """What Python tells of code that depends on more than its text."""
-OF_OS = (
-    "os.py",
-    "posixpath.py",
-    "_collections_abc.py",
-    "<frozen os>",
-    "<frozen posixpath>",
-    "<frozen _collections_abc>",
+OF_OS = frozenset(
+    function.__code__.co_filename for function in (os.getenv, os.environ.get, os.path.expandvars)
 )
 """Files of Python's by which a variable's value comes to whom it is asked by."""
 OURS = (sys.prefix, sys.base_prefix, HOME / "engine")
@@ -174,7 +169,7 @@ def _asked_by_users() -> bool:
     """Whether it is users' code itself that asks for a variable, and no library that it calls."""
     assert _watch is not None
     frame = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.endswith(OF_OS):
+    while frame is not None and frame.f_code.co_filename in OF_OS:
         frame = frame.f_back  # type: ignore[assignment]
     return frame is not None and frame.f_code.co_filename in _watch.files
 

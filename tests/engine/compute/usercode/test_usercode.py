@@ -283,7 +283,7 @@ def test_a_variable_that_the_text_does_not_name_is_refused_and_the_remedy_names_
         monkeypatch.delenv(name) if name not in ("PATH", "HOME") else None
     monkeypatch.setenv("ACT", "gelu")
     text = f"import os\ndef build():\n    return {asks}\n"
-    net = file(tmp_path / "net.py", text)
+    net = file(tmp_path / "demos.py", text)  # which ends as a file of Python's does, and is none
 
     def tried() -> None:
         usercode.use(collect([f"{net}:build"], tmp_path))
