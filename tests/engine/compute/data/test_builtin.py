@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from engine.compute.data import Dataset, Split, load
+from engine.compute.data import Dataset, load
 from engine.datasets import fingerprint, locate
 from engine.params.preset import Data
+from tests.engine.compute.data.data_help import pixels
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 
@@ -18,10 +18,6 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 def read(tmp_path: Path, name: str, **parameters: object) -> Dataset:
     params = Data.model_validate({"name": name, **parameters})
     return load(params, locate(params, tmp_path))
-
-
-def pixels(split: Split) -> Tensor:
-    return split.images.gather(torch.arange(len(split)))
 
 
 def test_digits_hold_every_image_once_with_its_exact_grey(tmp_path: Path) -> None:

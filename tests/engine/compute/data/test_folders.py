@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
-from engine.compute.data import Dataset, Split, load
+from engine.compute.data import Dataset, load
 from engine.datasets import locate
 from engine.datasets.layout import own_splits
 from engine.errors import SecateurError
 from engine.params.preset import Data
+from tests.engine.compute.data.data_help import pixels
 
 
 def write(
@@ -45,10 +45,6 @@ def write(
 def read(root: Path, *, budget: int | None = None, **parameters: Any) -> Dataset:
     params = Data.model_validate({"name": "imagefolder", "root": str(root), **parameters})
     return load(params, locate(params, root.parent), budget=budget)
-
-
-def pixels(split: Split) -> Tensor:
-    return split.images.gather(torch.arange(len(split)))
 
 
 def test_one_folder_is_split_without_overlap(tmp_path: Path) -> None:

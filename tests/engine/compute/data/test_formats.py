@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 import torchvision
 from PIL import Image
-from torch import Tensor
 
-from engine.compute.data import Dataset, Split, load
+from engine.compute.data import Dataset, load
 from engine.datasets import RECORDS, locate
 from engine.errors import SecateurError
 from engine.params.preset import Data
+from tests.engine.compute.data.data_help import pixels
 
 Array = npt.NDArray[np.uint8]
 
@@ -33,10 +32,6 @@ def noise(*shape: int, seed: int = 0) -> Array:
 def read(root: Path, name: str, **parameters: Any) -> Dataset:
     params = Data.model_validate({"name": name, "root": str(root), **parameters})
     return load(params, locate(params, root))
-
-
-def pixels(split: Split) -> Tensor:
-    return split.images.gather(torch.arange(len(split)))
 
 
 def md5(path: Path) -> str:

@@ -15,11 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from engine.compute.data import Dataset, Split, load
+from engine.compute.data import Dataset, load
 from engine.compute.data.shards import Members, read_shards
 from engine.datasets import fingerprint, locate
 from engine.errors import SecateurError
 from engine.params.preset import Data
+from tests.engine.compute.data.data_help import pixels
 
 
 def png(seed: int) -> bytes:
@@ -51,10 +52,6 @@ def read(root: Path, **parameters: Any) -> Dataset:
     budget = parameters.pop("budget", None)
     params = Data.model_validate({"name": "webdataset", "root": str(root), **parameters})
     return load(params, locate(params, root), budget=budget, cache=root / "cache")
-
-
-def pixels(split: Split) -> Tensor:
-    return split.images.gather(torch.arange(len(split)))
 
 
 @pytest.mark.parametrize("kind", ["cls", "json"])
