@@ -76,6 +76,14 @@ def test_only_finalists_meet_the_test_split(lab: Lab) -> None:
         assert "validation_accuracy" in trial.results
 
 
+def test_the_uncompressed_network_is_a_trial_like_others(lab: Lab) -> None:
+    """Nothing compresses it, and still it is compared with the baseline, of which there is one."""
+    finalist, plain = lab.state("p-1").trials[-2:]
+    assert (finalist.proposal["role"], plain.proposal["role"]) == ("finalist", "uncompressed")
+    assert (plain.baseline, plain.baseline_measure) == (finalist.baseline, finalist.baseline_measure)
+    assert "baselines" not in lab.json("show", "p-1")
+
+
 def test_longer_trainings_go_on_from_the_store(lab: Lab) -> None:
     trials = lab.state("p-1").trials
     longer = next(trial for trial in trials if trial.proposal.get("rung") == 1)
