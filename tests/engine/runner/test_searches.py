@@ -175,6 +175,17 @@ def test_what_the_check_up_refuses_leaves_no_preset(lab: Lab, tmp_path: Path) ->
     assert done.returncode == 2 and "No known model fits" in done.stderr and not file.exists()
 
 
+def test_of_several_tables_one_is_to_be_named(lab: Lab, tmp_path: Path) -> None:
+    text = PRESET.partition("search:")[0]
+    for of in ("weights, rates: [0.5]", "bits, bits: [4]"):
+        text += f"  - sensitivity: {{of: {of}, images: 100}}\n"
+    lab.run(preset=lab.preset(text, "tables"))
+    done = lab.call("solve", "tables-1", "--out", str(tmp_path / "solved.yaml"))
+    assert done.returncode == 2 and "--of weights or --of bits" in done.stderr
+    rounded = lab.call("solve", "tables-1", "--of", "bits", "--within", "accuracy=-99").stdout
+    assert "bits: effective MACs, non-zero parameters, as predicted" in rounded
+
+
 def test_another_limit_is_another_solve_of_the_same_table(lab: Lab, tmp_path: Path) -> None:
     before = len(lab.events("p-1"))
     found = lab.json("solve", "p-1", "--within", "size.packed=60%", "--least", "accuracy")
