@@ -10,6 +10,7 @@ from torch import nn
 from engine.compute.layers.grids import grids
 from engine.compute.layers.masks import mask_of
 from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.models.architecture import Architecture, attached
 from engine.compute.steps.apply import apply
 from engine.compute.steps.fits import Fits
 from engine.errors import SecateurError
@@ -121,3 +122,45 @@ def test_what_was_measured_of_another_network_is_refused() -> None:
             apply(params, narrower, context_for())
     sparse = apply(PruneWeights(layers={"conv1": 0.5}), small_model(), context_for())
     assert sparsities(sparse) == {"conv1": pytest.approx(0.5, abs=0.01)}
+
+
+class Tied(nn.Module):
+    """Two convolutions of one weight, a depthwise one, and one of which even a split at rank one is no smaller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix1, self.mix2 = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)
+        self.mix2.weight = self.mix1.weight
+        self.wide, self.depthwise = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, groups=4)
+        self.head = nn.Linear(4, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = self.depthwise(self.wide(self.mix2(self.mix1(x))))
+        outputs: torch.Tensor = self.head(features.mean((2, 3)))
+        return outputs
+
+
+TIED = r"mix1 \(one weight with mix2\)"
+
+
+@pytest.mark.parametrize(
+    "kind, layers, said",
+    [
+        ("prune.weights", {"mix1": 0.5}, TIED),
+        ("prune.weights", {"mix1": 0.5, "head": 0.1}, TIED),
+        ("quantize.weights", {"head": 8, "mix1": 4}, TIED),
+        ("factorize", {"mix1": 0.3}, TIED),
+        ("factorize", {"head": 0.5, "depthwise": 0.3}, r"depthwise \(grouped or depthwise\)"),
+        ("factorize", {"wide": 0.3}, r"wide \(would not save weights\)"),
+    ],
+)
+def test_a_named_layer_that_cannot_be_changed_is_refused_before_and_in_the_step(
+    kind: str, layers: dict[str, float], said: str
+) -> None:
+    params, context = made(kind, layers=layers), context_for()
+    model = attached(Tied().eval(), Architecture("tied.py:Tied", 1, 10, (8, 8)))
+    message = rf"(?s){kind}\.layers names what {kind} can't change: .*{said}"
+    with pytest.raises(SecateurError, match=message):
+        Fits(model, torch.rand(4, 1, 8, 8), context).check(params)
+    with pytest.raises(SecateurError, match=message):
+        apply(params, model, context)
