@@ -17,6 +17,7 @@ from engine.errors import SecateurError
 from engine.params import STEPS
 from engine.params.pruning import PruneWeights
 from engine.params.sensitivity import Sensitivity
+from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 
@@ -164,3 +165,24 @@ def test_a_named_layer_that_cannot_be_changed_is_refused_before_and_in_the_step(
         Fits(model, torch.rand(4, 1, 8, 8), context).check(params)
     with pytest.raises(SecateurError, match=message):
         apply(params, model, context)
+
+
+def warnings(events: list[ev.Event]) -> list[str]:
+    return [one.text for one in events if isinstance(one, ev.Notice) and one.level == "warning"]
+
+
+def test_where_no_channel_goes_nothing_changes_and_it_is_told() -> None:
+    model, events = small_model(), list[ev.Event]()
+    before = copy.deepcopy(model.state_dict())
+    params = STEPS["prune.channels"].model_validate({"layers": {"layer2.0.conv1": 0.01}})
+    model = apply(params, model, context_for(events=events))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert any("layer2.0.conv1 asked 0.01, reached 0.00" in text for text in warnings(events))
+
+
+def test_a_layer_that_keeps_its_last_channel_is_told() -> None:
+    events = list[ev.Event]()
+    params = made("prune.channels", layers={"layer2.0.conv1": 0.99})
+    model = apply(params, small_model(), context_for(events=events))
+    assert len(weight_of(model.get_submodule("layer2.0.conv1"))) == 1
+    assert any("asked 0.99" in text and "(1 of " in text for text in warnings(events))
