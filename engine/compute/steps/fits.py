@@ -27,7 +27,6 @@ from engine.params import (
     PruneBlocks,
     PruneChannels,
     PruneWeights,
-    QuantizeWeights,
     Sensitivity,
     Step,
 )
@@ -49,8 +48,6 @@ class Fits:
         """Raises SecateurError where the shapes of the network's layers leave the step nothing to do, or less than it
         is asked for."""
         match step:
-            case PruneWeights() | QuantizeWeights() | Factorize() if step.layers:
-                self._check_named(step)
             case PruneChannels():
                 model, graph = self.prepared(step.skip)
                 check_channels(model, graph.groups, step, self._context)
@@ -69,12 +66,14 @@ class Fits:
                 check_length(self._model, step)
             case Distill(method=Inside() | Relational()) if not isinstance(step.teacher, NoTeacher):
                 features.check_maps(features.outputs(self._model, self._images[:1]), ())
+            case _ if step.named:
+                self._check_named(step)
             case _:
                 pass
 
-    def _check_named(self, step: PruneWeights | QuantizeWeights | Factorize) -> None:
+    def _check_named(self, step: Step) -> None:
         """Of the layers that the step names, those that the network has before pruning channels takes some apart."""
-        own = {name: layer for name, layer in self._model.named_modules() if name in step.layers}
+        own = {name: layer for name, layer in self._model.named_modules() if name in step.named}
         if own and isinstance(step, Factorize):
             layers = {name: ratio for name, ratio in step.layers.items() if name in own}
             able_layers(self._model, step.model_copy(update={"layers": layers}), self._context)
