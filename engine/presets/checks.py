@@ -238,21 +238,33 @@ def _followed(steps: list[StepNode], swept: Sweep) -> list[Problem]:
 
 
 def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
-    """Steps that take rates from a sensitivity step and have none before them, in some trial; each reported once."""
+    """Steps that take rates from a sensitivity step and have none of their network before them, in some trial; each
+    reported once."""
     wanting = [step for step in steps if step.kind in RATES_OF and {*BY_TABLE} & {*_scopes(step, swept)}]
     problems: dict[int, Problem] = {}
     for point in swept.points() if wanting else ():
-        measured: set[str] = set()
+        since: dict[str, str] = {}  # what was measured: the step that has made the network another one since
         for step in steps:
             if not _enabled(step, _assignment(swept, step, "enabled"), swept, point):
                 continue
             if step.kind == SENSITIVITY:
-                measured.add(text_of(_value(swept, step, "of", point)) or OF_DEFAULT)
-            elif step in wanting and (of := RATES_OF[step.kind]) not in measured:
+                since[text_of(_value(swept, step, "of", point)) or OF_DEFAULT] = ""
+            elif step in wanting and (changed := since.get(of := RATES_OF[step.kind])) != "":
                 scope = _value(swept, step, "scope", point)
                 if scope is not None and text_of(scope) in BY_TABLE:
-                    problems.setdefault(step.index, _no_rates(scope, of))
+                    problems.setdefault(step.index, _no_rates(scope, of, changed))
+            if _reshapes(step, swept, point):
+                since = {of: changed or step.id or step.kind for of, changed in since.items()}
     return list(problems.values())
+
+
+def _reshapes(step: StepNode, swept: Sweep, point: Point) -> bool:
+    """Whether layers are sure to have other shapes behind the step, whichever a sensitivity step measured."""
+    if step.cls is None or not step.cls.changes_layers() or step.cls.makes is not None:
+        return False
+    some = any(_value(swept, step, name, point) is not None for name in ("skip", "layers"))
+    ratio = _value(swept, step, "ratio", point)
+    return not some and not (isinstance(ratio, Scalar) and ratio.value == 0)
 
 
 def _scopes(step: StepNode, swept: Sweep) -> list[str]:
@@ -263,9 +275,17 @@ def _scopes(step: StepNode, swept: Sweep) -> list[str]:
     return [text_of(point[one.column]) for point in swept.axes[one.axis].points]
 
 
-def _no_rates(scope: Node, of: str) -> Problem:
-    what = f"given {text_of(scope)}, but no step before it measures the sensitivity of {of}"
-    return Problem(scope.place, scope.path, what, f"after a step `sensitivity: {{of: {of}}}`")
+def _no_rates(scope: Node, of: str, changed: str | None) -> Problem:
+    what, where = f"but no step before it measures the sensitivity of {of}", "after a step"
+    if changed:
+        what = f"but {changed} makes another network of the one that the sensitivity of {of} was measured on"
+        where = f"after {changed} and a step behind it"
+    return Problem(
+        scope.place,
+        scope.path,
+        f"given {text_of(scope)}, {what}",
+        f"{where} `sensitivity: {{of: {of}}}`",
+    )
 
 
 def _assignment(swept: Sweep, step: StepNode, name: str) -> Assignment | None:

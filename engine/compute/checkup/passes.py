@@ -19,8 +19,6 @@ from engine.errors import UsageError, said_by
 ALIKE = 1e-3
 """Largest difference, relative to the largest output, by which an image's output in a batch may differ from that
 alone: rounding in another order of summation stays far below."""
-LISTED = 6
-"""Layers that a note lists."""
 
 
 def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Every tensor that a network holds, by name, each memory once; which are one; and which are not trained."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +64,17 @@ def frozen(model: nn.Module) -> list[str]:
 
 def ties(model: nn.Module) -> list[list[str]]:
     """Names of parameters (and buffers) that are one tensor, for each that has several; no names of shared modules."""
+    return _several(_own(model))
+
+
+def aliases(model: nn.Module) -> list[list[str]]:
+    """All names that a state_dict has for one tensor, for each that has several: tied ones, and of shared modules."""
+    return _several(saved(model).items())
+
+
+def _several(named: Iterable[tuple[str, Tensor]]) -> list[list[str]]:
     groups = defaultdict(list)
-    for name, tensor in _own(model):
+    for name, tensor in named:
         groups[id(tensor)].append(name)
     return [names for names in groups.values() if len(names) > 1]
 

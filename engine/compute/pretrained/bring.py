@@ -161,8 +161,15 @@ def _as_its_code_builds(
 ) -> tuple[nn.Module, Architecture]:
     """The user's own network for the data's classes, with the weights but those of the layers `fresh`."""
     if native.classes == offered.classes:
-        if fresh:
-            notices.append(("warning", f"{', '.join(fresh)} of {name} {REPLACED} this data: to be trained"))
+        new, shared = own.new_tensors(loaded, fresh), own.shared(loaded, fresh)
+        if new:
+            which = ", ".join(sorted(new) if shared else fresh)
+            notices.append(("warning", f"{which} of {name} {REPLACED} this data: to be trained"))
+        if shared:
+            which = ", ".join(f"{one} (which is {other})" for one, other in shared.items())
+            notices.append(
+                ("warning", f"not new, as layers that model.new_layers leaves out share it: {which}")
+            )
         return attached(loaded, native), native
     model = build(offered).eval()
     own.fill(model, loaded, fresh)

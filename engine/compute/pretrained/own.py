@@ -4,6 +4,7 @@ Where the file is for other classes than the data's, the network is built for bo
 sizes differ between the two are the ones that can't take the file's weights, and start at random.
 """
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -12,16 +13,19 @@ from torch import Tensor, nn
 
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
+from engine.compute.models.tensors import aliases
 from engine.compute.pretrained.guess import Match, several
 from engine.compute.pretrained.parts import alike
-from engine.compute.pretrained.shapes import compare, skeleton
+from engine.compute.pretrained.shapes import compare, completed, skeleton
 from engine.compute.pretrained.state_dict import other_size, unfit
 from engine.compute.pretrained.unwrap import Variant
 from engine.errors import SecateurError, UsageError
-from engine.text.phrases import counted
+from engine.text.phrases import counted, listed
 
 SHARE = 0.5
 """Share of a network's tensors that may be left at random on request: where more do not fit, the file is another's."""
+NAMED = 4
+"""Tensors that a remedy names."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,10 @@ def fit(
     asked = _named_layers(model, new_layers)
 
     def matched(arch: Architecture, built: nn.Module, way: Variant) -> Match:
-        state = {name: tensor for name, tensor in way.state.items() if _layer(name) not in asked}
+        new = new_tensors(built, asked)
+        state = {name: tensor for name, tensor in completed(built, way.state).items() if name not in new}
         difference = compare(built, state, trusted=trusted)
-        missing = tuple(name for name in difference.missing if _layer(name) not in asked)
+        missing = tuple(name for name in difference.missing if name not in new)
         return Match(arch, state, way.prefix, replace(difference, missing=missing), way.left_out)
 
     best: list[Match] = []
@@ -71,14 +76,14 @@ def fit(
             return Fitting(again, (*asked, *differing(model, built)))
     if nearest.difference.fits and _only_inside(nearest, offered, model):
         return Fitting(nearest, asked)
-    raise _unfit(source, nearest, model)
+    raise _unfit(source, nearest, model, asked)
 
 
 def fill(model: nn.Module, loaded: nn.Module, fresh: Collection[str]) -> None:
     """Give `model`, built for the data, the tensors of `loaded` but those of the layers `fresh`, in place."""
-    own = model.state_dict()
+    own, new = model.state_dict(), new_tensors(model, fresh)
     for name, tensor in loaded.state_dict().items():
-        if _layer(name) not in fresh:
+        if name not in new:
             own[name].copy_(tensor)
 
 
@@ -86,8 +91,28 @@ def made(arch: Architecture, fresh: Collection[str], state: dict[str, Tensor]) -
     """`state` with the tensors of the layers `fresh` as the network's own code makes them."""
     if not fresh:
         return state
-    own = build(arch).state_dict()
-    return {name: own[name] if _layer(name) in fresh else state.get(name, own[name]) for name in own}
+    model = build(arch)
+    own, new = model.state_dict(), new_tensors(model, fresh)
+    return {name: own[name] if name in new else state.get(name, own[name]) for name in own}
+
+
+def new_tensors(model: nn.Module, layers: Collection[str]) -> frozenset[str]:
+    """The tensors that start at random where `layers` do: what these share with other layers does not."""
+    return frozenset(_tensors(model, layers) - shared(model, layers).keys())
+
+
+def shared(model: nn.Module, layers: Collection[str]) -> dict[str, str]:
+    """The tensors that `layers` share with other layers, each with a name that it has there."""
+    own = _tensors(model, layers)
+    found: dict[str, str] = {}
+    for names in aliases(model):
+        if others := [name for name in names if name not in own]:
+            found |= {name: others[0] for name in names if name in own}
+    return found
+
+
+def _tensors(model: nn.Module, layers: Collection[str]) -> set[str]:
+    return {name for name in model.state_dict() if _layer(name) in layers}
 
 
 def _layer(tensor: str) -> str:
@@ -155,12 +180,17 @@ def _channels(source: str, has: int, wanted: int) -> SecateurError:
     )
 
 
-def _unfit(source: str, nearest: Match, model: nn.Module) -> SecateurError:
-    """The error with the layers that could start at random; where most do not fit, the file is of another network."""
+def _unfit(source: str, nearest: Match, model: nn.Module, asked: Collection[str]) -> SecateurError:
+    """The error with the layers that could start at random beside those `asked`; where most do not fit, the file is of
+    another network."""
     difference, own = nearest.difference, model.state_dict()
     # Where all else fits, it is for what is narrower that the file can't be taken.
     narrower = difference.narrower if difference.fits else ()
-    wrong = [*difference.missing, *narrower, *(line.split(" is (")[0] for line in difference.misfits)]
+    wrong = [
+        *difference.missing,
+        *narrower,
+        *(re.split(" is | holds ", line)[0] for line in difference.misfits),
+    ]
     layers = list(dict.fromkeys(map(_layer, wrong)))
     sizes = [other_size(name, nearest.state[name], own[name]) for name in narrower]
     error = unfit(source, [*difference.lines(), *sizes])
@@ -168,6 +198,10 @@ def _unfit(source: str, nearest: Match, model: nn.Module) -> SecateurError:
     if not layers or "" in layers or of_others or len(wrong) > SHARE * len(own):
         remedy = "Correct model.weights, or the network in your file: these are not its weights."
     else:
-        fresh = f"model.new_layers: [{', '.join(layers)}]"
-        remedy = f"If these layers may start at random, to be trained: {fresh}. Else correct the network."
+        fresh = f"model.new_layers: [{', '.join(dict.fromkeys((*asked, *layers)))}]"
+        lost = sorted(new_tensors(model, layers) & nearest.state.keys() - set(wrong))
+        also = f" ({listed(lost, NAMED)} of the file would not be taken either)" if lost else ""
+        remedy = (
+            f"If these layers may start at random, to be trained: {fresh}{also}. Else correct the network."
+        )
     return SecateurError(error.title, error.detail, remedy)

@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
+from engine.compute.models.tensors import aliases, tie, ties
 from engine.compute.pretrained.state_dict import COUNTER, other_size
 from engine.params.catalog import own_code
 
@@ -41,7 +42,12 @@ class _Weightless(TorchFunctionMode):
 def skeleton(arch: Architecture) -> nn.Module:
     """The network on the meta device, in eval mode; a user's own code may compute with tensors, and is let."""
     if own_code(arch.name):
-        return build(arch).to("meta").eval()
+        model = build(arch)
+        tied = ties(model)
+        model.to("meta").eval()
+        for names in tied:  # torch makes new parameters for another device
+            tie(model, names)
+        return model
     with _Weightless():
         model = build(arch)
     return model.to("meta").eval()
@@ -115,6 +121,19 @@ def compare(model: nn.Module, state: dict[str, Tensor], *, trusted: bool = False
         tuple(sorted(narrower)),
         len(own.keys() & state.keys()),
     )
+
+
+def completed(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with every name of each tensor that it has: what the network shares, files may have under one name."""
+    own = model.state_dict().keys()
+    absent = {
+        name: state[held]
+        for names in aliases(model)
+        if (held := next((one for one in names if one in state), None))
+        for name in names
+        if name in own and name not in state
+    }
+    return state | absent
 
 
 def _numbers(tensor: Tensor) -> str:

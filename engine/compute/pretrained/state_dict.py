@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from engine.compute.models.tensors import STATISTICS
+from engine.compute.models.tensors import STATISTICS, aliases, equal
 from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.weight_files import read
 from engine.errors import SecateurError
@@ -22,7 +22,8 @@ COUNTER = "num_batches_tracked"
 
 
 def load_into(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Load `state` strictly; an error lists what is missing, unexpected or of another shape."""
+    """Load `state` strictly; an error lists what is missing, unexpected, of another shape, or of two values for what
+    is one tensor."""
     own = model.state_dict()
     wrong = [f"missing {n}" for n in own.keys() - state.keys() if not n.endswith(COUNTER)]
     wrong += [f"unexpected {name}" for name in state.keys() - own.keys()]
@@ -33,11 +34,26 @@ def load_into(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     ]
     if wrong:
         raise unfit(source, wrong)
+    _check_shared(model, state, source)
     _check_values(model, state, source)
     full = OrderedDict((name, state.get(name, tensor)) for name, tensor in own.items())
     # Some of torchvision's modules (MNASNet) refuse weights that do not say which version they are of.
     full._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]
     model.load_state_dict(full)
+
+
+def _check_shared(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Raises SecateurError where the file has different values for what is one tensor in the network."""
+    wrong = []
+    for names in aliases(model):
+        first, *others = (name for name in names if name in state)
+        wrong += [f"{first} and {name}" for name in others if not equal(state[first], state[name])]
+    if wrong:
+        raise SecateurError(
+            f"The weights in {source} contradict what the model shares",
+            f"One tensor in the model, and of different values in the file:\n{_listed(wrong)}",
+            "Build the model with a tensor for each of these names, as it was trained; or correct the file.",
+        )
 
 
 def _check_values(model: nn.Module, state: dict[str, Tensor], source: str) -> None:

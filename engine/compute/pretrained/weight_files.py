@@ -9,7 +9,6 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from engine.compute.models.tensors import every_name
 from engine.compute.numerics.aligned import align_, read_tensors
 from engine.compute.pretrained import inert, pickles
 from engine.compute.pretrained.files import SAVE, check_unpacked, kind, refused
@@ -17,7 +16,6 @@ from engine.compute.pretrained.unwrap import Notices, find, tensors
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR
 from engine.params.preset import Model
-from engine.store.files import read_json
 
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
@@ -87,19 +85,12 @@ def _trusted(path: Path, content: inert.Content, params: Model, notices: Notices
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return every_name(read_tensors(path), _shared(path))
+        return read_tensors(path)
     except (SafetensorError, *inert.UNREADABLE) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise refused(
             path, f"is a damaged or incomplete safetensors file: {reason}", "Copy it again."
         ) from error
-
-
-def _shared(path: Path) -> dict[str, str]:
-    """The names that a checkpoint of ours leaves out of its file, each with the one whose tensor it has too."""
-    recipe = read_json(path.with_name(RECIPE)) if path.name == TENSORS else None
-    shared = recipe.get("shared") if isinstance(recipe, dict) else None
-    return shared if isinstance(shared, dict) else {}
 
 
 def _no_state(path: Path, content: inert.Content) -> SecateurError:

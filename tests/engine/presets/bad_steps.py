@@ -239,6 +239,14 @@ STEPS = [
         "sweep.prune.weights.scope[1]",
         "the sensitivity of weights",
     ),
+    steps(
+        "rates of another network",
+        "  - train\n  - sensitivity: {of: weights}\n  - prune.channels\n  - prune.weights: {scope: solved}",
+        7,
+        "steps[3].prune.weights.scope",
+        "prune.channels makes another network",
+        "after prune.channels and a step behind it",
+    ),
     section("plot along rates of nothing", "plot: {x: rate}", 4, "plot.x", "given 'rate'"),
     steps("training later", "  - calibrate\n  - train", 4, "steps[0].calibrate", "needs a trained model"),
     steps(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_model
 from torch import nn
 from torch.nn.utils import prune
 
@@ -154,3 +155,84 @@ def test_narrower_layers_that_no_pruning_leaves_are_told_by_name_and_size(tmp_pa
     with pytest.raises(SecateurError, match="do not fit") as caught:
         bring(tmp_path / "net.pth", name, arguments={"width": 6})
     assert "head.weight is (10, 4), the model has (10, 6)" in caught.value.detail
+
+
+TIED = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 6, 3)
+        self.mix1, self.mix2 = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.mix2.weight = self.mix1.weight
+        self.norm1 = nn.BatchNorm1d(6)
+        self.norm2, self.head = self.norm1, nn.Linear(6, classes)
+    def forward(self, x):
+        x = self.norm1(self.mix1(self.conv(x).relu().mean((2, 3))))
+        return self.head(self.norm2(self.mix2(x)))
+"""
+
+
+def tied(tmp_path: Path) -> tuple[str, nn.Module]:
+    """A network in which two layers share a weight, and one layer has two names; and one of it, trained elsewhere."""
+    (tmp_path / "tied.py").write_text(TIED)
+    name = f"{tmp_path}/tied.py:Net"
+    torch.manual_seed(1)
+    given = build(Architecture(name, 1, 10, (8, 8)))
+    with torch.no_grad():
+        for parameter in given.parameters():
+            parameter.uniform_()
+    return name, given
+
+
+def test_what_a_network_shares_is_there_under_one_of_its_names(tmp_path: Path) -> None:
+    """`safetensors.torch.save_model` writes each tensor once."""
+    name, given = tied(tmp_path)
+    save_model(given, str(tmp_path / "net.safetensors"))
+    state = {n: t for n, t in given.state_dict().items() if n != "mix1.weight" and not n.startswith("norm1.")}
+    torch.save(prefixed(state, "module."), tmp_path / "net.pth")
+    for file in ("net.safetensors", "net.pth"):
+        model, _ = bring(tmp_path / file, name)
+        assert same_weights(model, given.state_dict())
+        assert model.get_parameter("mix1.weight") is model.get_parameter("mix2.weight")
+
+
+def test_new_layers_leave_what_other_layers_share_with_them(tmp_path: Path) -> None:
+    name, given = tied(tmp_path)
+    state = given.state_dict()
+    torch.save({n: t for n, t in state.items() if n != "mix2.bias"}, tmp_path / "net.pth")
+    with pytest.raises(SecateurError, match="do not fit") as caught:
+        bring(tmp_path / "net.pth", name)
+    assert remedied(caught) == {"new_layers": ["mix2"]}
+    model, told = bring(tmp_path / "net.pth", name, new_layers=["mix2", "norm2"])
+    own = model.state_dict()
+    assert all(torch.equal(own[n], state[n]) for n in state if n != "mix2.bias")
+    assert "mix2.bias of net.pth was replaced by a random one" in told
+    assert "mix2.weight (which is mix1.weight)" in told
+    model, told = bring(tmp_path / "net.pth", name, new_layers=["mix1", "mix2"])
+    assert not torch.equal(model.state_dict()["mix1.weight"], state["mix1.weight"])
+    assert "mix1, mix2 of net.pth was replaced" in told
+
+
+def test_a_layer_that_starts_at_random_is_said_to_lose_what_the_file_has_of_it(tmp_path: Path) -> None:
+    name, given = mine(tmp_path)
+    state = {n: t for n, t in given.state_dict().items() if n != "aside.weight"}
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(SecateurError, match="do not fit") as caught:
+        bring(tmp_path / "net.pth", name)
+    assert "aside.bias of the file would not be taken either" in caught.value.remedy
+    with pytest.raises(SecateurError, match="do not fit") as caught:
+        bring(tmp_path / "net.pth", name, new_layers=["head"])
+    assert remedied(caught) == {"new_layers": ["head", "aside"]}
+
+
+@pytest.mark.parametrize("changed", ["mix2.weight", "norm2.running_mean"])
+def test_two_values_for_what_a_network_shares_are_refused(tmp_path: Path, changed: str) -> None:
+    name, given = tied(tmp_path)
+    state = {n: t.clone() for n, t in given.state_dict().items()}
+    torch.save(state, tmp_path / "net.pth")
+    assert same_weights(bring(tmp_path / "net.pth", name)[0], state)
+    torch.save(state | {changed: state[changed] + 1}, tmp_path / "net.pth")
+    with pytest.raises(SecateurError, match="contradict what the model shares") as caught:
+        bring(tmp_path / "net.pth", name)
+    assert f"{changed.replace('2.', '1.')} and {changed}" in caught.value.detail

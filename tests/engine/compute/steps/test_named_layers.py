@@ -103,7 +103,7 @@ def test_names_that_cannot_be_are_refused(kind: str, layers: dict[str, float], s
 def test_a_layer_of_several_groups_is_named_by_its_group() -> None:
     model = networks.own(networks.vit)
     fits = Fits(model, torch.rand(4, 3, networks.SIZE, networks.SIZE), context_for())
-    groups = [group.name for group in fits.prepared(())[1]]
+    groups = [group.name for group in fits.prepared(())[1].groups]
     several = next(name for name in groups if "#" in name).partition("#")[0]
     fits.check(made("prune.channels", layers=dict.fromkeys(groups, 0.5)))
     assert several in groups
