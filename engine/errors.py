@@ -155,8 +155,11 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        described = not self.path or self.place.endswith(f" {self.path}")
-        where = self.place if described else f"{self.place}: {self.path}"
+        # `--set PATH` has told the path already, or the beginning of it.
+        told = self.place.rpartition(" ")[2]
+        within = f"{self.path}.".startswith((f"{told}.", f"{told}["))
+        what = self.path.removeprefix(told).lstrip(".") if within else self.path
+        where = f"{self.place}: {what}" if what else self.place
         text = f"{where}: {self.given}"
         if self.allowed:
             text += f"; allowed: {self.allowed}"

@@ -71,7 +71,7 @@ class PruneChannels(StepParams):
 
     kind: ClassVar[str] = "prune.channels"
     rates_of: ClassVar[str] = "channels"
-    version: ClassVar[int] = 10
+    version: ClassVar[int] = 11
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)

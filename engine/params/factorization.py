@@ -42,6 +42,7 @@ class Factorize(StepParams):
     solver: ClassVar[int] = 2
     family: ClassVar[Family] = "factorization"
     compresses: ClassVar[bool] = True
+    fits_by: ClassVar[tuple[str, ...]] = ("layers", "scheme")
     renames: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(EVERY)
 

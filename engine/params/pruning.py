@@ -51,7 +51,7 @@ class PruneWeights(StepParams):
     makes: ClassVar[Overlay | None] = Overlay.MASK
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
-    fits_by: ClassVar[tuple[str, ...]] = ("pattern", "skip")
+    fits_by: ClassVar[tuple[str, ...]] = ("pattern", "layers", "skip")
 
     scope: Literal["local", "global", "sensitivity", "solved"] = "global"
     """Where weights compete: within each layer (`local`), over the whole model (`global`), or within each layer at

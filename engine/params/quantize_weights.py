@@ -42,6 +42,7 @@ class QuantizeWeights(StepParams):
     version: ClassVar[int] = 3
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
+    fits_by: ClassVar[tuple[str, ...]] = ("layers",)
     makes: ClassVar[Overlay | None] = Overlay.GRID
     never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.GRID)
 

@@ -22,7 +22,7 @@ CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
 REACH = "reach"
 """The same of what finds out how far a search's techniques go: see `engine.search.reach`."""
-CHECKUP_VERSION = 10
+CHECKUP_VERSION = 11
 """Raised when more is tried, or otherwise."""
 
 
@@ -129,7 +129,8 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
         if original and step.compresses:
             wanted.changes[step.kind, getattr(step, "skip", ())] = None
         # A network that had no feature maps has none when its layers have become smaller.
-        if step.fits_by and (whole or isinstance(step, Distill)):
+        # Named layers are there, with what rules them out, as long as they are called as they were.
+        if step.fits_by and (whole or isinstance(step, Distill) or (original and step.named)):
             values = step.model_dump(mode="json", include=set(step.fits_by), exclude_unset=True)
             wanted.fits[step.kind, json.dumps(values, sort_keys=True)] = None
         original &= not step.renames

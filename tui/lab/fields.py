@@ -1,5 +1,6 @@
 """The fields of a form: one for each declared parameter that exists now, with what is written there."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,6 +35,10 @@ QUICK_HELP = (
 )
 SWITCH = "switch"
 """The type of a field that says whether an optional group is there."""
+
+
+ENTRY = re.compile(r"(?:\[\d+\])?\.(.+)")
+"""How the path of a mapping's entry goes on after the mapping's, or its sweep's."""
 
 
 @dataclass(frozen=True)
@@ -255,17 +260,35 @@ def fields_of(root: Mapping, owner: int | str, settled: str = "") -> list[Field]
 
 
 def problems_at(root: Mapping, field: Field, problems: Iterable[Problem]) -> list[Problem]:
-    """Those problems that are about a field: its value, its items, or its sweep."""
+    """Those problems that are about a field: its value, its items or entries, or its sweep."""
+    return [problem for problem in problems if _within(root, field, problem) is not None]
+
+
+def said_at(root: Mapping, field: Field, problems: Iterable[Problem]) -> list[str]:
+    """What `problems_at` finds, in sentences; what is about an entry of a mapping begins with the entry's name."""
+    placed = ((_within(root, field, problem), problem) for problem in problems)
+    return [
+        f"{entry}: {says(problem)}" if entry else says(problem)
+        for entry, problem in placed
+        if entry is not None
+    ]
+
+
+def _within(root: Mapping, field: Field, problem: Problem) -> str | None:
+    """The entry of the field's mapping that a problem is about, empty for another problem of the field; None for one
+    of another field."""
     paths = [problem_path(root, field.address)]
     if field.axis is not None:
         paths.append(field.axis.problem_path)
-    if field.row.type == "choice":
-        paths.append(f"{paths[0]}.kind")
-    return [problem for problem in problems if any(_about(problem.path, path) for path in paths)]
-
-
-def _about(path: str, of: str) -> bool:
-    return path == of or path.startswith(f"{of}[")
+    for path in paths:
+        if not problem.path.startswith(path):
+            continue
+        rest = problem.path.removeprefix(path)
+        if field.row.type == "mapping" and (entry := ENTRY.fullmatch(rest)):
+            return entry[1]
+        if not rest or rest.startswith("[") or (field.row.type == "choice" and rest == ".kind"):
+            return ""
+    return None
 
 
 def says(problem: Problem) -> str:

@@ -14,7 +14,7 @@ from engine.presets.steps import Address, Unknown
 from tui.lab import outline
 from tui.lab.check import Checked, completed, valid
 from tui.lab.document import Document, enter
-from tui.lab.fields import Field, fields_of, problems_at, says
+from tui.lab.fields import Field, fields_of, said_at, says
 from tui.lab.text import Default, Typed
 from tui.screens.base import StudyScreen
 from tui.session import Session
@@ -125,8 +125,7 @@ class LabBase(StudyScreen):
 
     def problem_of(self, field: Field) -> str:
         """What is wrong with a field."""
-        problems = problems_at(self.document.root, field, self.checked.problems)
-        return says(problems[0]) if problems else ""
+        return next(iter(said_at(self.document.root, field, self.checked.problems)), "")
 
     # Checking
 

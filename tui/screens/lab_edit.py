@@ -12,7 +12,7 @@ from engine.presets.steps import Address, StepNode, step_at, steps_of
 from engine.presets.yaml.tree import node_of
 from engine.text.phrases import counted
 from tui.lab.check import validate
-from tui.lab.fields import Field, choice, fields_of, problems_at, says, says_where
+from tui.lab.fields import Field, choice, fields_of, said_at, says_where
 from tui.lab.outline import ADD, Item, trials_text
 from tui.lab.text import Fixed, text_of
 from tui.screens.lab_base import LabBase
@@ -251,7 +251,7 @@ class EditActions(LabBase):
             read_spec, problems = validate(root, document.name, document.folder)
             owner = address.step if address.step is not None else address.path.partition(".")[0]
             again = next((one for one in fields_of(root, owner) if one.address == address), field)
-            description = [says(problem) for problem in problems_at(root, again, problems)]
+            description = said_at(root, again, problems)
             if description:
                 return False, f"! {description[0]}"
             axis = axis_at(root, address)

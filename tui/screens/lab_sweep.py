@@ -23,6 +23,10 @@ Preview = Callable[[Any], tuple[bool, str]]
 """Whether values can be swept, and what they would be or what is wrong with them."""
 
 
+COLLECTIONS = ("list", "mapping")
+"""Types of which a value has brackets or braces of its own among those of a sweep."""
+
+
 class Previewed(Message):
     """What the values typed would be, or what is wrong with them."""
 
@@ -47,7 +51,7 @@ class SweepEditor(ModalScreen[Any]):
 
     def compose(self) -> ComposeResult:
         row = self._field.row
-        each = row if row.type == "list" else row.one
+        each = row if row.type in COLLECTIONS else row.one
         with Box(f"Sweep {self._path}"):
             yield Static(f"{row.help} Each value: {each.allowed()}.", markup=False)
             yield KeyInput(self._start())
@@ -64,7 +68,7 @@ class SweepEditor(ModalScreen[Any]):
         """What is swept; what holds now, where nothing is."""
         field = self._field
         value = field.row.default if field.value is ABSENT else field.value
-        if field.axis is None and field.row.type != "list":
+        if field.axis is None and field.row.type not in COLLECTIONS:
             return "" if value is None else text_of(value)
         text = field.text if field.axis is not None else sweep_text([value]) if value else ""
         return text if text.startswith("[[") else text.removeprefix("[").removesuffix("]")
@@ -101,7 +105,12 @@ def how_to_write(row: Row) -> str:
     """How the values of a sweep over the parameter are written, with values that it takes."""
     if row.type == "list":
         return "Each value in brackets, and brackets around them all: `[[a, b], [c]]`. Empty: not swept."
-    if row.one.type not in ("number", "integer"):
+    numbers = row.one.type in ("number", "integer")
+    if row.type == "mapping":
+        first, second = examples(row.one)[0].split(", ")[:2] if numbers else ("1", "2")
+        each = f"{{NAME: {first}}}, {{NAME: {second}}}"
+        return f"Each value in braces, with a comma between them: `{each}`. Empty: not swept."
+    if not numbers:
         return "Values with a comma between them. Empty: not swept."
     listed, ranged = examples(row.one)
     return f"A list `{listed}`, a range `{ranged}`, or both, with a comma between them. Empty: not swept."

@@ -6,6 +6,7 @@ from torch import nn
 from engine.compute.context import Context
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import prunable_layers
+from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.channels.graph import Graph
 from engine.compute.steps.channels.narrower import with_graph
 from engine.compute.steps.channels.outcome import out_of_reach
@@ -14,6 +15,7 @@ from engine.compute.steps.clustering.filters import merging
 from engine.compute.steps.clustering.kernels import worth_it
 from engine.compute.steps.clustering.weights import check_length
 from engine.compute.steps.distillation import features
+from engine.compute.steps.factorization.step import able_layers
 from engine.compute.steps.pruning.blocks import check_blocks
 from engine.compute.steps.pruning.step import patterned
 from engine.params import (
@@ -21,6 +23,7 @@ from engine.params import (
     ClusterKernels,
     ClusterWeights,
     Distill,
+    Factorize,
     PruneBlocks,
     PruneChannels,
     PruneWeights,
@@ -63,8 +66,19 @@ class Fits:
                 check_length(self._model, step)
             case Distill(method=Inside() | Relational()) if not isinstance(step.teacher, NoTeacher):
                 features.check_maps(features.outputs(self._model, self._images[:1]), ())
+            case _ if step.named:
+                self._check_named(step)
             case _:
                 pass
+
+    def _check_named(self, step: Step) -> None:
+        """Of the layers that the step names, those that the network has before pruning channels takes some apart."""
+        own = {name: layer for name, layer in self._model.named_modules() if name in step.named}
+        if own and isinstance(step, Factorize):
+            layers = {name: ratio for name, ratio in step.layers.items() if name in own}
+            able_layers(self._model, step.model_copy(update={"layers": layers}), self._context)
+        elif own:
+            changeable(self._model, own, self._context, step.kind, own)
 
     def prepared(self, skip: tuple[str, ...]) -> Prepared:
         """Raises SecateurError where no channel can be taken out, or `skip` names no layer."""

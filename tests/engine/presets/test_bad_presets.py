@@ -123,6 +123,11 @@ def test_a_wrong_override_is_told_as_such(override: str, place: str, given: str,
     assert allowed in str([str(one) for one in found])
 
 
+def test_the_path_of_an_override_is_told_once() -> None:
+    (found,) = problems(PIPELINE, "prune.weights.layers={layer1.0.conv1: x}")
+    assert str(found).startswith("--set prune.weights.layers: layer1.0.conv1: given 'x'")
+
+
 def test_an_override_and_the_file_are_told_together() -> None:
     found = problems(HEAD + "steps: [train]\nthreads: 0\n", "train.epochs=0")
     assert [one.place for one in found] == ["p.yaml:4", "--set train.epochs"]

@@ -67,3 +67,23 @@ def test_what_a_step_asks_of_layers_is_noted_until_they_change() -> None:
         ["prune.channels", {"speedup": 3.0}],
         ["distill", {"method": {"kind": "attention"}}],
     ]
+
+
+def test_what_rules_out_a_named_layer_is_noted_until_layers_are_called_otherwise() -> None:
+    """A layer that shares its weight still does when it has fewer channels."""
+    steps = """\
+  - prune.channels: {speedup: 3, repair: false}
+  - prune.weights: {layers: {conv1: 0.5}}
+  - factorize: {layers: {layer1.0.conv1: 0.5}}
+  - quantize.weights: {layers: {conv1: 4}}
+"""
+    read = spec.parse(f"{PRESET.partition('steps:')[0]}steps:\n{steps}", "p")
+    on = machine(read.settings)
+    (job,) = checkup.jobs(
+        make(read, {data_id(trial): "any" for trial in read.trials}, on), on, sources_of(read, Path.cwd())
+    )
+    (node,) = job.nodes
+    assert node.material["fits"][1:] == [
+        ["prune.weights", {"layers": {"conv1": 0.5}}],
+        ["factorize", {"layers": {"layer1.0.conv1": 0.5}}],
+    ]

@@ -1,6 +1,7 @@
 """The preset being edited: its forms, undo, and saving. What edits do is in tests/engine/presets/test_edits.py."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from engine.presets.yaml.tree import node_of
 from tests.engine.presets.test_edits import QUICK
 from tui.lab.check import validate
 from tui.lab.document import Document
-from tui.lab.fields import SECTIONS, fields_of, problems_at, says
+from tui.lab.fields import SECTIONS, fields_of, problems_at, said_at, says
 from tui.lab.outline import items
 from tui.lab.review import sections
 
@@ -108,6 +109,25 @@ def test_a_problem_is_told_at_its_own_field_only(
     ]
     assert [place for place, _ in at] == [address]
     assert told in at[0][1]
+
+
+LAYERS = Address(1, "layers")
+
+
+@pytest.mark.parametrize(
+    "values", [{"conv1": 0.2, "layer1.0.conv1": "x"}, [{"conv1": 0.5}, {"layer1.0.conv1": "x"}]]
+)
+def test_a_wrong_entry_of_a_mapping_is_told_at_its_field_by_its_name(
+    quickstart: Document, values: Any
+) -> None:
+    root = edits.reset(quickstart.root, Address(1, "sparsity"))
+    root = (
+        edits.sweep(root, LAYERS, node_of(values)) if isinstance(values, list) else put(LAYERS, values)(root)
+    )
+    _, problems = validate(root, "q", None)
+    fields = {field.address: said_at(root, field, problems) for field in fields_of(root, 1)}
+    told = {address: each for address, said in fields.items() for each in said if "'x'" in each}
+    assert told == {LAYERS: "layer1.0.conv1: given 'x'; allowed: a number ≥ 0 and < 1"}
 
 
 def test_a_search_is_shown_and_made_in_its_form(quickstart: Document) -> None:

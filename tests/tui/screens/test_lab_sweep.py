@@ -7,9 +7,12 @@ import pytest
 from engine.params import STEPS
 from engine.params.rows import Row, describe
 from engine.presets import sweep
+from engine.presets.addresses import ABSENT
+from engine.presets.steps import Address
 from engine.presets.yaml.tree import Mapping, node_of
 from tests.tui.screens.test_lab import lab, seen, settled
-from tui.lab.fields import fields_of
+from tui.lab.fields import Field, fields_of
+from tui.lab.text import read_sweep
 from tui.screens.lab_sweep import SweepEditor, examples, how_to_write
 from tui.widgets.keyinput import KeyInput
 
@@ -30,6 +33,7 @@ NUMBERS = [
         ("prune.weights.sparsity", "0.3..0.9 by 0.3"),
         ("prune.weights.sparsity", "[0, 0.3..0.9 by 0.3]"),
         ("prune.weights.skip", "[[conv1], [conv1, linear]]"),
+        ("prune.weights.layers", "[{conv1: 0.3}, {conv1: 0.5, linear: 0.1}]"),
         ("train.learning_rate", "[0.1]"),
     ],
 )
@@ -73,3 +77,11 @@ def test_the_values_in_the_hint_are_ones_that_the_parameter_takes(row: Row) -> N
 def test_ranges_are_of_numbers_alone() -> None:
     assert "range" not in how_to_write(Row("name", "text"))
     assert "[[" in how_to_write(Row("skip", "list", item="text"))
+
+
+def test_mappings_are_swept_in_braces() -> None:
+    (row,) = (row for row in describe(STEPS["quantize.weights"]) if row.path == "layers")
+    hint = how_to_write(row).split("`")[1]
+    assert all(2 <= bits <= 8 for each in read_sweep(row, hint) for bits in each.values())
+    empty = Field(Address(1, "layers"), row, ABSENT, None, "layers")
+    assert SweepEditor(empty, "quantize.weights.layers", lambda _: (True, ""))._start() == ""

@@ -5,7 +5,7 @@ input or output; two layers may share a weight. The attributes of such a layer d
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -48,20 +48,32 @@ def changeable(
     layers: Mapping[str, nn.Module],
     context: Context,
     step: str,
+    named: Collection[str] = (),
 ) -> dict[str, nn.Module]:
     """Those of `layers` whose weights `step` may change; a notice names the others.
 
-    Raises SecateurError when none is left.
+    Raises SecateurError when none is left, or one of those `named` by hand is not.
     """
     reasons = reasons_against(model, layers, context)
+    refuse_named(reasons, named, step)
     if reasons and len(reasons) == len(layers):
         raise SecateurError(
             f"No layer can be changed by {step}",
             f"Each computes something else than its class says, or shares its weight: {_sentences(reasons)}.",
-            f"Leave {step} out, or use layers of torch.nn as they are.",
+            f"Leave {step} out, or use layers of torch.nn as they are, each with a weight of its own.",
         )
     tell(reasons, step, context)
     return {name: layer for name, layer in layers.items() if name not in reasons}
+
+
+def refuse_named(reasons: Reasons, named: Collection[str], step: str) -> None:
+    """Raises SecateurError for a layer that is `named` in `layers` of `step`, and that there are reasons against."""
+    if wrong := {name: reasons[name] for name in named if name in reasons}:
+        raise SecateurError(
+            f"{step}.layers names what {step} can't change: {listed(list(wrong))}",
+            f"The reason against each: {_sentences(wrong)}.",
+            f"Take {'it' if len(wrong) == 1 else 'them'} out of layers.",
+        )
 
 
 def tell(reasons: Reasons, step: str, context: Context) -> None:

@@ -18,7 +18,7 @@ def ratios(groups: Sequence[Group], layers: Mapping[str, float]) -> dict[str, fl
     """
     found: dict[str, tuple[str, float]] = {}
     for layer, ratio in layers.items():
-        group = _group(groups, layer)
+        group = group_of(groups, layer)
         other, known = found.setdefault(group, (layer, ratio))
         if known != ratio:
             raise SecateurError(
@@ -29,7 +29,11 @@ def ratios(groups: Sequence[Group], layers: Mapping[str, float]) -> dict[str, fl
     return {group: ratio for group, (_, ratio) in found.items()}
 
 
-def _group(groups: Sequence[Group], layer: str) -> str:
+def group_of(groups: Sequence[Group], layer: str) -> str:
+    """The name of the group that is named, by itself or by a layer that makes its channels.
+
+    Raises SecateurError for a name of no group or of several.
+    """
     having = [layer] if any(group.name == layer for group in groups) else list(_made_by(groups, layer))
     if len(having) == 1:
         return having[0]

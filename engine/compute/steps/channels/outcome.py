@@ -1,5 +1,7 @@
 """What `prune.channels` says of itself: how far it came beside what was asked, and what stayed whole."""
 
+from collections.abc import Mapping
+
 from torch import nn
 
 from engine.compute.context import Context
@@ -9,9 +11,11 @@ from engine.compute.steps.calibration.understood import tied
 from engine.compute.steps.channels.budget import Budget
 from engine.compute.steps.channels.graph import Graph, by_reason
 from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.named import group_of
 from engine.compute.steps.channels.yolo import protected_layers
 from engine.params.channels import PruneChannels
 from engine.text.numbers import percent
+from engine.text.phrases import listed
 
 MUCH = 0.1
 """Share of MACs or parameters that is worth a note."""
@@ -23,9 +27,7 @@ def tell_targets(
     budget: Budget, params: PruneChannels, before: list[Group], after: list[Group], context: Context
 ) -> None:
     """Keep with the result what was asked of the whole and what was reached, and say it; a latency is told where it is
-    measured, and what single layers were given is what they have."""
-    if params.layers:
-        return
+    measured."""
     left = {group.name: group.units for group in after}
     targets = {
         target.name: {"asked": target.times, "reached": target.before / target.cost(left)}
@@ -40,7 +42,7 @@ def tell_targets(
     context.observations["targets"] = targets
     for name, one in targets.items():
         asked, reached = one["asked"], one["reached"]
-        far = abs(reached - asked) > NEAR * max(asked, reached)
+        far = _is_far(asked, reached)
         times = "" if name == "ratio" else "×"
         why = ""
         if far:
@@ -50,6 +52,30 @@ def tell_targets(
             why += ", never below the floor"
         context.notice(
             "warning" if far else "info", f"{name}: asked {asked:g}{times}, reached {reached:.2f}{times}{why}"
+        )
+
+
+def _is_far(asked: float, reached: float) -> bool:
+    return abs(reached - asked) > NEAR * max(asked, reached)
+
+
+def tell_named(asked: Mapping[str, float], before: list[Group], after: list[Group], context: Context) -> None:
+    """Say what share of their channels single layers were to lose, and what they lost."""
+    left = {group.name: group.units for group in after}
+    whole = {group.name: group.units for group in before}
+    told: dict[bool, list[str]] = {False: [], True: []}
+    for layer, ratio in asked.items():
+        group = group_of(before, layer)
+        reached = 1 - left[group] / whole[group]
+        held = left[group] == 1 and reached < ratio
+        told[held or _is_far(ratio, reached)].append(
+            f"{layer} asked {ratio:g}, reached {reached:.2f} ({left[group]} of {whole[group]} left)"
+        )
+    if told[False]:
+        context.notice("info", f"Channels of layers: {listed(told[False])}")
+    if told[True]:
+        context.notice(
+            "warning", f"Channels of layers: {listed(told[True])}: channels go in whole steps, and one stays"
         )
 
 

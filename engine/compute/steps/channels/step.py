@@ -34,7 +34,7 @@ from engine.compute.steps.channels.importance import check_norms, importance
 from engine.compute.steps.channels.latency_cost import VECTOR, preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
 from engine.compute.steps.channels.named import chosen, ratios
-from engine.compute.steps.channels.outcome import tell_targets, tell_whole, whole_layers
+from engine.compute.steps.channels.outcome import tell_named, tell_targets, tell_whole, whole_layers
 from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.channels.principal import turn_heads
 from engine.compute.steps.channels.reconstruction import Reconstruction
@@ -61,16 +61,20 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     pruning.check()
     learn(model, groups, params.learning, context, pruning.first_choice)
     left = pruning.run()
-    tell_targets(pruning.budget, params, pruning.competing(groups), left, context)
+    if params.layers:
+        tell_named(params.layers, groups, left, context)
+    else:
+        tell_targets(pruning.budget, params, pruning.competing(groups), left, context)
     tell_whole(model, graph, params, context)
     context.observations["channels"] = [
         {"layer": before.name, "before": before.channels, "after": after.units * before.per_unit}
         for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
-    # Refitted outputs are a little smaller than they were, by what can't be made up for. Statistics estimated anew
-    # would scale that up again, noise included.
-    if params.calibrate and not pruning.refitted:
+    # Where no channel went there is nothing to make up for. Refitted outputs are a little smaller than they were, by
+    # what can't be made up for: statistics estimated anew would scale that up again, noise included.
+    went = any(after.units < before.units for before, after in zip(groups, left, strict=True))
+    if params.calibrate and went and not pruning.refitted:
         recalibrate(model, context)
     return model
 

@@ -18,12 +18,14 @@ from engine.compute.layers.shared import SharedConv2d
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.calibration.step import recalibrate
-from engine.compute.steps.calibration.understood import Instead, reasons_against, tell
+from engine.compute.steps.calibration.understood import Instead, Reasons, reasons_against, refuse_named, tell
 from engine.compute.steps.factorization import vbmf
 from engine.compute.steps.rates import findings, solved_rates
 from engine.errors import SecateurError
 from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 from engine.text.phrases import counted
+
+NO_SAVING = "would not save weights"
 
 
 def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Module:
@@ -42,7 +44,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
         was_folded = any(isinstance(part, Folding) for part in module.modules())
         row = split(model, name, each[name]) if name in each else None
         if row is None:
-            left["would not save weights"] += 1
+            left[NO_SAVING] += 1
             continue
         rows.append(row)
         folded += was_folded
@@ -62,7 +64,11 @@ def _each(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -> 
         ratios = params.layers
     else:
         return dict.fromkeys(layers, params)
-    return {name: params.model_copy(update={"rank": Ratio(ratio=ratio)}) for name, ratio in ratios.items()}
+    return {name: _at(ratio, params) for name, ratio in ratios.items()}
+
+
+def _at(ratio: float, params: Factorize) -> Factorize:
+    return params.model_copy(update={"rank": Ratio(ratio=ratio)})
 
 
 def _solved(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -> dict[str, float]:
@@ -84,6 +90,7 @@ def able_layers(
     """The layers that can be split, and how many can't, by the reason.
 
     `instead` is what a layer must compute on real images for that: what its chain of full rank does, by default.
+    Raises SecateurError where one that `params.layers` names can't, or is not smaller when split.
     """
     layers = prunable_layers(model, params.skip, params.layers)
     arch = architecture(model)
@@ -95,11 +102,23 @@ def able_layers(
     able = {name: layer for name, layer in layers.items() if not reasons[name]}
     chained = instead or partial(_at_full_rank, params)
     against = reasons_against(model, able, context, chained, lost=lambda _attribute: True)
+    refuse_named(_against_named(layers, params, reasons | against), params.layers, params.kind)
     tell(against, params.kind, context)
     left = Counter(reason for reason in reasons.values() if reason)
     if against:
         left["left alone"] = len(against)
     return {name: layer for name, layer in able.items() if name not in against}, left
+
+
+def _against_named(layers: dict[str, nn.Module], params: Factorize, reasons: Reasons) -> Reasons:
+    """The `reasons` that there are against layers, those that their own ratios give included."""
+    known = {name: reason for name, reason in reasons.items() if reason}
+    wasteful = (
+        name
+        for name, ratio in params.layers.items()
+        if name not in known and _ranks(layers[name], _at(ratio, params)) is None
+    )
+    return known | dict.fromkeys(wasteful, NO_SAVING)
 
 
 def _tell(done: int, left: Counter[str], folded: int, context: Context) -> None:
@@ -134,11 +153,9 @@ def _at_full_rank(params: Factorize, _name: str, layer: nn.Module, given: Tensor
 def split(model: nn.Module, name: str, params: Factorize) -> dict[str, Any] | None:
     """Split one layer in place; what became of it, None when its ranks would not save weights."""
     module = model.get_submodule(name)
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    scheme = scheme_of(module, params)
-    ranks = ranks_of(module, weight, scheme, params.rank)
-    if factors.parameters(module, scheme, ranks) >= weight.numel():
+    weight, scheme = weight_of(module), scheme_of(module, params)
+    ranks = _ranks(module, params)
+    if ranks is None:
         return None
     fold_module(module)
     made = factors.factorized(module, scheme, ranks)
@@ -146,6 +163,13 @@ def split(model: nn.Module, name: str, params: Factorize) -> dict[str, Any] | No
     replace(model, name, made)
     edits.record(model, {"edit": edits.FACTORIZE, "layer": name, "scheme": scheme, "ranks": list(ranks)})
     return {"name": name, "scheme": scheme, "ranks": list(ranks), "distortion": lost}
+
+
+def _ranks(module: nn.Module, params: Factorize) -> Ranks | None:
+    """The ranks that the layer is split at; None where that would not save weights."""
+    weight, scheme = weight_of(module), scheme_of(module, params)
+    ranks = ranks_of(module, weight, scheme, params.rank)
+    return ranks if factors.parameters(module, scheme, ranks) < weight.numel() else None
 
 
 def scheme_of(module: nn.Module, params: Factorize) -> Scheme:

@@ -32,7 +32,7 @@ def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> n
     """Mask the least important weights; with a schedule, in rounds with training between them."""
     to_device(model, context.device)
     able = prunable_layers(model, params.skip, params.layers)
-    layers = changeable(model, able, context, params.kind)
+    layers = changeable(model, able, context, params.kind, params.layers)
     if params.pattern is not None:
         _prune_pattern(model, layers, params, context)
         return model

@@ -28,7 +28,7 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     """
     to_device(model, context.device)
     able = prunable_layers(model, params.skip, params.layers)
-    layers = changeable(model, able, context, params.kind)
+    layers = changeable(model, able, context, params.kind, params.layers)
     overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
     for layer in layers.values():
         without_grid(layer)

@@ -10,12 +10,14 @@ from torch import nn
 from engine.compute.layers.grids import grids
 from engine.compute.layers.masks import mask_of
 from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.models.architecture import Architecture, attached
 from engine.compute.steps.apply import apply
 from engine.compute.steps.fits import Fits
 from engine.errors import SecateurError
 from engine.params import STEPS
 from engine.params.pruning import PruneWeights
 from engine.params.sensitivity import Sensitivity
+from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 
@@ -121,3 +123,66 @@ def test_what_was_measured_of_another_network_is_refused() -> None:
             apply(params, narrower, context_for())
     sparse = apply(PruneWeights(layers={"conv1": 0.5}), small_model(), context_for())
     assert sparsities(sparse) == {"conv1": pytest.approx(0.5, abs=0.01)}
+
+
+class Tied(nn.Module):
+    """Two convolutions of one weight, a depthwise one, and one of which even a split at rank one is no smaller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix1, self.mix2 = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)
+        self.mix2.weight = self.mix1.weight
+        self.wide, self.depthwise = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, groups=4)
+        self.head = nn.Linear(4, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = self.depthwise(self.wide(self.mix2(self.mix1(x))))
+        outputs: torch.Tensor = self.head(features.mean((2, 3)))
+        return outputs
+
+
+TIED = r"mix1 \(one weight with mix2\)"
+
+
+@pytest.mark.parametrize(
+    "kind, layers, said",
+    [
+        ("prune.weights", {"mix1": 0.5}, TIED),
+        ("prune.weights", {"mix1": 0.5, "head": 0.1}, TIED),
+        ("quantize.weights", {"head": 8, "mix1": 4}, TIED),
+        ("factorize", {"mix1": 0.3}, TIED),
+        ("factorize", {"head": 0.5, "depthwise": 0.3}, r"depthwise \(grouped or depthwise\)"),
+        ("factorize", {"wide": 0.3}, r"wide \(would not save weights\)"),
+    ],
+)
+def test_a_named_layer_that_cannot_be_changed_is_refused_before_and_in_the_step(
+    kind: str, layers: dict[str, float], said: str
+) -> None:
+    params, context = made(kind, layers=layers), context_for()
+    model = attached(Tied().eval(), Architecture("tied.py:Tied", 1, 10, (8, 8)))
+    message = rf"(?s){kind}\.layers names what {kind} can't change: .*{said}"
+    with pytest.raises(SecateurError, match=message):
+        Fits(model, torch.rand(4, 1, 8, 8), context).check(params)
+    with pytest.raises(SecateurError, match=message):
+        apply(params, model, context)
+
+
+def warnings(events: list[ev.Event]) -> list[str]:
+    return [one.text for one in events if isinstance(one, ev.Notice) and one.level == "warning"]
+
+
+def test_where_no_channel_goes_nothing_changes_and_it_is_told() -> None:
+    model, events = small_model(), list[ev.Event]()
+    before = copy.deepcopy(model.state_dict())
+    params = STEPS["prune.channels"].model_validate({"layers": {"layer2.0.conv1": 0.01}})
+    model = apply(params, model, context_for(events=events))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert any("layer2.0.conv1 asked 0.01, reached 0.00" in text for text in warnings(events))
+
+
+def test_a_layer_that_keeps_its_last_channel_is_told() -> None:
+    events = list[ev.Event]()
+    params = made("prune.channels", layers={"layer2.0.conv1": 0.99})
+    model = apply(params, small_model(), context_for(events=events))
+    assert len(weight_of(model.get_submodule("layer2.0.conv1"))) == 1
+    assert any("asked 0.99" in text and "(1 of " in text for text in warnings(events))
