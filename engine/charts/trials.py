@@ -28,6 +28,8 @@ from engine.results.summary import (
 from engine.studies.state import StudyState, TrialState
 
 UNMEASURED = "Its preset plots latencies, which no trial measures."
+UNSWEPT = "{study} sweeps no number"
+CHOOSE = "Choose what to draw along: {by}."
 
 
 def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, sentences
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
@@ -13,10 +13,14 @@ from engine.results.summary import path_values, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.studies.status import OPEN
 from engine.text import numbers
+from tui.keys.action import hint
 from tui.widgets.table import Cell, Column, Row
 
 RESULTS = ("sparsity", "nonzero_parameters")
 """What the list of trials shows beside their quality, where there is room for more than the parameters."""
+
+NO_VALUE = "No curve: no trial has a value."
+UNTRAINED = "No curve: nothing was trained."
 
 
 def listed(state: StudyState, picked: TrialState | None) -> tuple[list[Row], list[Column]]:
@@ -49,6 +53,22 @@ def figure_of(state: StudyState | None, plot: PlotParams | None, picks: Sequence
     except SecateurError:
         # What the preset plots is not measured yet.
         return Figure()
+
+
+def without_curve(
+    state: StudyState | None, plot: PlotParams | None, along: str = f"x in {hint('curves')}"
+) -> str:
+    """Why a study that has ended has no curve; empty while it may get one. `along` chooses what to draw along."""
+    if state is None or state.status in OPEN:
+        return ""
+    from engine.charts import trials
+
+    if not any(trial.results for trial in state.trials):
+        return NO_VALUE
+    wanted = trials.default_plot(state, plot)
+    if wanted is None:
+        return sentences(trials.UNSWEPT.format(study=state.name), trials.CHOOSE.format(by=along))
+    return f"No curve: no trial has {wanted.y} along {wanted.x}."
 
 
 def columns(names: Sequence[str], results: Sequence[str]) -> list[Column]:
