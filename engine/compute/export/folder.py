@@ -7,6 +7,7 @@ from typing import Any
 from engine import datasets, sources
 from engine.compute import usercode
 from engine.compute.data import load
+from engine.compute.data.words import seen
 from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, write_model
 from engine.compute.export.verify import verify
@@ -55,7 +56,12 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     tell("checking it in a process of its own, on test images")
     check = verify(folder, written.needs, model, data, written.tolerance)
     tell(str(check))
-    written_card = card(order.about, order.format, data, check, written)
+    texts = [*([data.notice] if data.notice else []), *seen(data, order.settings.model.weights)]
+    remarks = [
+        *order.about["remarks"],
+        *({"remark": "data", "text": f"{data.name}: {text}"} for text in texts),
+    ]
+    written_card = card(order.about | {"remarks": remarks}, order.format, data, check, written)
     written_card["files"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
     with writing(order.out):
         (folder / CARD).write_text(json_text(written_card, 1) + "\n", "utf-8")
