@@ -225,18 +225,24 @@ def _order(x: X) -> tuple[int, float]:
 
 
 def _baselines(states: Sequence[StudyState], x: str, y: str, by: tuple[str, ...]) -> list[Reference]:
-    """One reference line a study, the mean over its baselines; one for each of its lines, where none has another's
-    baseline: those of different networks are not to be averaged."""
+    """One reference line a study, the mean over its baselines, of a search its own; one for each of its lines, where
+    none has another's baseline: those of different networks are not to be averaged."""
     lines = []
     for state in states:
-        for group, trials in _by_baseline(state, _grouped(state, x, by)).items():
+        if searches.is_search(state):
+            # Finalists of other seeds may have baselines of those, and candidates are not compared with them.
+            own = state.trials[0].baseline
+            groups = {"": [trial for trial in state.trials if trial.baseline == own]}
+        else:
+            groups = _by_baseline(state, _grouped(state, x, by))
+        for group, trials in groups.items():
             if values := _baseline_values(trials, y):
                 name = " ".join(filter(None, (state.name if len(states) > 1 else "", group, "baseline")))
                 lines.append(Reference(name, statistics.fmean(values)))
     return lines
 
 
-def _by_baseline(state: StudyState, groups: dict[str, list[TrialState]]) -> dict[str, Sequence[TrialState]]:
+def _by_baseline(state: StudyState, groups: dict[str, list[TrialState]]) -> dict[str, list[TrialState]]:
     """The trials of each line with its name, or all of them where lines share baselines or nothing is compressed."""
     keys = [{trial.baseline_measure.key for trial in trials} for trials in groups.values()]
     shared = sum(map(len, keys)) > len(set().union(*keys))

@@ -181,7 +181,9 @@ def _write(
 
     if len(found) != 1:
         raise UsageError(
-            "--out takes one proposal", f"There are {', '.join(found)}.", "Say which one: --of weights, say."
+            "--out takes one proposal",
+            f"The tables are of {', '.join(found)}.",
+            f"Say which one: {' or '.join(f'--of {of}' for of in found)}.",
         )
     ((of, proposal),) = found.items()
     if proposal is None or not proposal.steps:
@@ -235,9 +237,11 @@ def _show(
     if rows:
         say_text(tables.table(heads, rows, ["left"], table_width()))
     say(*(f"{of}: no choice of its levels is within the limits" for of, one in found.items() if one is None))
+    # Bytes are estimated by every table: they are named where they are limited.
+    limited = [limit.measure for limit in limits if limit.kind != "loss"]
     for of, one in found.items():
-        other = [limit.measure for limit in limits if limit.kind != "loss"] if one and one.steps else []
-        if loose := [
-            measure(COUNTED.get(name, name)).label for name in other if one and name not in one.held
-        ]:
+        if one is None or not one.steps:
+            continue
+        told = [name for name in dict.fromkeys((*limited, *COUNTED)) if name in one.amounts]
+        if loose := [measure(COUNTED.get(name, name)).label for name in told if name not in one.held]:
             say(f"{of}: {', '.join(loose)}, as predicted: what its preset makes may have more")

@@ -37,7 +37,7 @@ from engine.text.visible import visible
 
 @dataclass(frozen=True)
 class Reported:
-    """A study with all that a report says of it; `pick` is None where no model is smaller than its baseline."""
+    """A study with all that a report says of it; `pick` is None where there is none to take."""
 
     run: RunDir
     state: StudyState
@@ -74,9 +74,7 @@ def _verdicts(studies: Sequence[Reported]) -> Iterator[Block]:
 def _verdict(one: Reported) -> str:
     if one.pick is not None:
         return pick.verdict(one.pick)
-    if any(trial.measure.status == "done" for trial in one.state.trials):
-        return "no model is smaller than its baseline"
-    return "no trial is done"
+    return pick.without(one.state)
 
 
 def _overlay(studies: Sequence[Reported]) -> Iterator[Section]:

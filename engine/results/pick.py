@@ -10,7 +10,7 @@ from engine.measures.table import QUALITIES, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
-from engine.results import latency_targets, searches
+from engine.results import guessing, latency_targets, searches
 from engine.results.summary import PACKED, baseline_value, but_seed, in_words, measure_value, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import points_of, ratio
@@ -93,11 +93,14 @@ def rule(settings: "StudySettings", asked: Asked = None) -> Rule:
     return kept if asked is None else kept.model_copy(update={"within": asked})
 
 
-def moved(by: Rule, to: Sequence[limits.Limit]) -> Moved:
-    """The rule with these limits in place of its own."""
+def moved(by: Rule, to: Sequence[limits.Limit]) -> Rule:
+    """The rule with these limits in place of its own; itself where these are its own."""
     lost = limits.loss(to)
     bounds = {limit.measure: limit.written for limit in limits.amounts(to)}
     within = 100.0 if lost is None else 100 * lost
+    own = {name: limits.parse(name, value).written for name, value in by.limits.items()}
+    if (within, bounds) == (by.within, own):
+        return by
     return Moved.model_construct(**{**dict(by), "within": within, "limits": bounds})
 
 
@@ -105,17 +108,32 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     """The trial of the smallest model that loses at most `by.within` points of validation accuracy (or mAP50-95).
 
     Of a search that is through, its own choice, which was made so among its finalists (`engine.search.choice`);
-    by a rule whose limits were `Moved`, what meets these of all that it has tried.
+    by a rule whose limits were `Moved`, and until it is through, what meets them of all that it has tried, finalists as
+    they ended.
     Small is what has least of the goal, see `goal_of`. Trials that differ in their seed alone are judged by their
     means, and the one that is best on validation stands for them. Nothing is chosen on the test split. A model that
-    is no smaller than its baseline is never the pick, unless a search came to nothing smaller. Where every smaller one
-    loses more, the one that loses least is it (`Pick.within` is False). None while no smaller model is done.
+    is no smaller than its baseline is never the pick, unless a search came to nothing smaller; one whose network only
+    ever guessed never is. Where every smaller one loses more, the one that loses least is it (`Pick.within` is False).
+    None while no such model is done (`without` says why).
     """
-    if isinstance(by, Moved):
-        tried = [one for one in state.trials if one.proposal and searches.role(one) != searches.UNCOMPRESSED]
-        return best(judged(state, tried, by))
-    chosen = _chosen(state)
-    return best(judged(state, chosen or state.trials, by, smaller=not chosen))
+    if chosen := [] if isinstance(by, Moved) else _chosen(state):
+        return best(judged(state, _informed(chosen), by, smaller=False))
+    beside = (searches.BASELINE, searches.UNCOMPRESSED) if searches.is_search(state) else ()
+    tried = _informed(one for one in state.trials if searches.role(one) not in beside)
+    return best(judged(state, tried, by))
+
+
+def without(state: StudyState) -> str:
+    """Why a study has no pick, in words."""
+    done = [trial for trial in state.trials if trial.measure.status == "done"]
+    if not done:
+        return "no trial is done"
+    return "no model is smaller than its baseline" if _informed(done) else guessing.THROUGHOUT
+
+
+def _informed(among: Iterable[TrialState]) -> list[TrialState]:
+    """Without those that have nothing to lose, because they never knew anything."""
+    return [trial for trial in among if not guessing.throughout(trial)]
 
 
 def judged(
@@ -123,7 +141,9 @@ def judged(
 ) -> list[tuple[Pick, float]]:
     """Every smaller model among these trials (every one, if not `smaller`), and how much of the goal's measure it has:
     what a pick chooses from."""
-    done = [trial for trial in among if trial.measure.status == "done" and _has_latency(trial, by)]
+    done = searches.furthest(
+        [trial for trial in among if trial.measure.status == "done" and _has_latency(trial, by)]
+    )
     if not done:
         return []
     quality = quality_name(state)

@@ -34,6 +34,14 @@ def role(trial: TrialState) -> str:
     return str(trial.proposal.get("role", BASELINE))
 
 
+def furthest(trials: Sequence[TrialState]) -> list[TrialState]:
+    """The trials, but of a candidate that went on as a finalist the finalist alone: it is judged as that."""
+    finalists = {trial.proposal["candidate"] for trial in trials if role(trial) == FINALIST}
+    return [
+        trial for trial in trials if role(trial) != CANDIDATE or trial.proposal["candidate"] not in finalists
+    ]
+
+
 def named(trial: TrialState) -> str:
     """A search's trial in words: as what it was proposed, and how long it is trained.
 

@@ -186,10 +186,12 @@ def study_json(state: StudyState) -> dict[str, Any]:
 
 
 def _baselines(state: StudyState) -> list[dict[str, Any]]:
-    """Each distinct baseline with its results and the trials that are compared with it."""
+    """Each distinct baseline with its results and the trials that are compared with it. A search scores its own on the
+    test split for the finalists alone."""
     baselines: dict[str, dict[str, Any]] = {}
     for trial in state.trials:
         step = trial.baseline_measure
-        entry = baselines.setdefault(step.key, {"results": step.measures | step.observations, "trials": []})
+        entry = baselines.setdefault(trial.baseline, {"results": {}, "trials": []})
+        entry["results"] = step.measures | step.observations | entry["results"]
         entry["trials"].append(trial.index)
     return list(baselines.values())

@@ -50,7 +50,7 @@ class Proposal:
     `of`: what is removed; `levels`: the share of each layer; `loss`: of quality, a fraction, at most all of it;
     `amounts`: by measure, as those of the network as it is, `before`; `seconds`: that it took to solve; `steps`: those
     of a preset that make this network after the sensitivity step; where milliseconds are limited, one that is measured
-    to take as few, whatever its levels. `held`: the limits that it is sure to hold; others are predicted.
+    to take as few, whatever its levels. `held`: the measures of which it is sure to have no more; others are predicted.
     """
 
     of: str
@@ -181,7 +181,7 @@ class Table:
             dict(self.before),
             time.monotonic() - started,
             self._as_fast(amounts) if timed else self._steps(found),
-            [name for name in limits if name in ((self.latency,) if timed else self._counted)],
+            [self.latency] if timed else [name for name in self._counted if name in self.before],
         )
 
     @property

@@ -13,7 +13,6 @@ from textual.containers import Horizontal, Vertical
 
 from engine.machine.usage import Usage, gpus, usage
 from engine.plotting.figure import Figure
-from engine.results import pick
 from engine.studies.listed import Listed
 from engine.studies.state import StudyState
 from engine.studies.status import OPEN
@@ -96,7 +95,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         live = _is_open(state)
         settings = self.session.settings_of(state.name, state) if state else None
         picked = self.session.picked(state.name, state) if state else None
-        self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
+        self.query_one(Verdict).show_pick(state, picked)
         again = f"{hint('lab')} has its preset" if state is not None and not live else ""
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         self._show_training(state)

@@ -6,7 +6,7 @@ from engine.params.search import MOST_ACCURATE
 from engine.presets.limits import Limit
 from engine.presets.space import Space
 from engine.results import searches
-from engine.results.summary import PACKED
+from engine.results.summary import PACKED, measure_value
 from engine.search.answers import Answer
 from engine.studies.state import StudyState, TrialState
 from engine.text.phrases import counted
@@ -80,11 +80,13 @@ def least(goal: str) -> str:
 
 
 def front_rows(state: StudyState, goal: str, picked: int | None) -> list[Row]:
-    """The front on validation, the least first; the answer with a star."""
+    """The front on validation, the least first, of candidates as far as they went; with it the answer, with a star."""
     amount = least(goal)
     done = [trial for trial in state.trials if trial.status == "done" and trial.proposal]
+    front = {trial.index for trial in searches.front(searches.furthest(done), amount)}
+    shown = [trial for trial in done if trial.index in front or trial.index == picked]
     rows = []
-    for trial in searches.front(done, amount):
+    for trial in sorted(shown, key=lambda trial: measure_value(trial.results, amount) or 0.0):
         star = "*" if trial.index == picked else ""
         rows.append(
             Row(

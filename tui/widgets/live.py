@@ -64,7 +64,7 @@ class Live(Vertical):
         from tui.widgets import trials
 
         picked = pick.pick(state, pick.rule(settings, self.asked) if settings else pick.STANDARD)
-        self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
+        self.query_one(Verdict).show_pick(state, picked)
         live = state.status in OPEN
         figure = trials.figure_of(
             state, settings.plot if settings else None, [picked.trial] if picked else []

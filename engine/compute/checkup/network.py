@@ -13,6 +13,7 @@ from engine.compute import usercode
 from engine.compute.checkup import passes
 from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset
+from engine.compute.data.words import seen
 from engine.compute.layers import overlays
 from engine.compute.layers.copies import contents, copied
 from engine.compute.layers.passes import evaluating, single_valued_norms
@@ -95,7 +96,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         _check_trainable(network, name)
     model = to_device(network, tried.device)
     images, targets = _batch(tried, IMAGES, model)
-    notes = list(watch.notes)
+    notes = [*watch.notes, *seen(data, tried.model.weights)]
     if data.task == "classification":
         notes += passes.evaluate(model, images, data.classes, name)
     if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):

@@ -63,6 +63,8 @@ class Dataset:
     notices: tuple[str, ...] = ()
     left_out: int = 0
     """Images that can't be read and are in no split."""
+    drawn: tuple[str, ...] = ()
+    """Of `validation` and `test`, those that the set does not bring: they were drawn from its training images."""
     eight_bits: bool = True
     """Whether pixels are uint8; else they are float32, as stored."""
     from_files: bool = False

@@ -29,7 +29,7 @@ from engine.compute.numerics.seeds import generator
 from engine.datasets import Location
 from engine.datasets import fingerprint as fingerprint_of
 from engine.datasets.preprocess import OWN_STATISTICS, resolve, usual
-from engine.datasets.records import Task
+from engine.datasets.records import OwnFolders, OwnShards, Task
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
 from engine.text.phrases import counted
@@ -72,6 +72,10 @@ def load(
     black, white = _range(params, values)
     mean, std = _normalization(params, source.task, values.within(black, white))
     train, validation, test = (Split(part.images, part.labels) for part in parts)
+    drawn = _drawn(source)
+    # How a published set is split is known of it.
+    own = location.record is None or isinstance(location.record.source, OwnFolders | OwnShards)
+    told = _told(drawn, parts, len(source.train.labels)) if own and "test" in drawn else ""
     # Last, so that nothing of what was read is of files that were changed before it was.
     if location.record is not None and fingerprint not in (None, fingerprint_of(params, location, cache)):
         raise _other_data(params.name)
@@ -87,12 +91,13 @@ def load(
         test=test,
         fingerprint=known,
         task=source.task,
-        notice=source.notice,
+        notice=source.notice or told,
         black=black,
         white=white,
         fit=Fit.of(params),
         notices=source.notices,
         left_out=source.left_out,
+        drawn=drawn,
         eight_bits=not values.deep,
         from_files=from_files(source.train.images),
         values=values,
@@ -175,6 +180,22 @@ def _split(source: Source, params: Data) -> list[LabelledImages]:
     limits = {"limit": params.limit, "validation": params.limit_validation, "test": params.limit_test}
     parts = zip((train, validation, test), limits.items(), strict=True)
     return [_limited(part, limit, purpose, params.split_seed) for part, (purpose, limit) in parts]
+
+
+def _drawn(source: Source) -> tuple[str, ...]:
+    """The splits that the source does not bring."""
+    brought = {"validation": source.validation, "test": source.test}
+    return tuple(split for split, part in brought.items() if part is None)
+
+
+def _told(drawn: tuple[str, ...], parts: list[LabelledImages], of: int) -> str:
+    """That `parts` (training, validation, test) have `drawn` from the `of` images that were brought for training."""
+    counts = dict(zip(("training", "validation", "test"), (len(part.labels) for part in parts), strict=True))
+    numbers = " and ".join(f"{counts[split]:,}" for split in drawn)
+    return (
+        f"it brings no {' and no '.join(drawn)} images of its own: {numbers} of its {of:,} training images are drawn "
+        "for that"
+    )
 
 
 def _limited(part: LabelledImages, limit: int | None, purpose: str, seed: int) -> LabelledImages:

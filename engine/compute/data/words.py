@@ -2,9 +2,12 @@
 
 import unicodedata
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
+from engine.compute.data.dataset import Dataset
 from engine.compute.data.look import Look, times_apart
+from engine.params.catalog import GIVEN_BY_NAME
 from engine.text.numbers import number
 from engine.text.phrases import counted, listed, names
 from engine.text.tables import table
@@ -60,6 +63,17 @@ def notes(look: Look) -> Iterator[str]:
     yield from _about_values(look)
     if look.levels <= FEW_LEVELS:
         yield f"all pixels have one of {counted(look.levels, 'value')}: check how the images were saved"
+
+
+def seen(data: Dataset, weights: str) -> Iterator[str]:
+    """What to tell of a network with these weights: its training may have been on images that score it here."""
+    if data.drawn and weights not in GIVEN_BY_NAME:
+        counts = {"validation": len(data.validation), "test": len(data.test)}
+        splits = " and ".join(f"{counts[name]:,} {SPLITS[name]}" for name in data.drawn)
+        yield (
+            f"the weights of {PurePath(weights).name} may have been trained on the {splits} images, which are drawn "
+            "from the training images: what is measured on them is too high then"
+        )
 
 
 def _about_classes(look: Look) -> Iterator[str]:

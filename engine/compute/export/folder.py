@@ -7,9 +7,10 @@ from typing import Any
 from engine import datasets, sources
 from engine.compute import usercode
 from engine.compute.data import load
+from engine.compute.data.words import seen
 from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, write_model
-from engine.compute.export.verify import Check, verify
+from engine.compute.export.verify import verify
 from engine.compute.models import checkpoint
 from engine.errors import SecateurError
 from engine.machine import private
@@ -17,7 +18,6 @@ from engine.results.exports import Order
 from engine.store.files import writing
 from engine.store.keys import file_hash
 from engine.store.workspace import fingerprints, shared_store
-from engine.text.phrases import counted
 from engine.text.visible import json_text
 
 PRESET = "preset.yaml"
@@ -55,8 +55,13 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
         (folder / PRESET).write_text(order.preset, "utf-8")
     tell("checking it in a process of its own, on test images")
     check = verify(folder, written.needs, model, data, written.tolerance)
-    tell(_sentence(check))
-    written_card = card(order.about, order.format, data, check, written)
+    tell(str(check))
+    texts = [*([data.notice] if data.notice else []), *seen(data, order.settings.model.weights)]
+    remarks = [
+        *order.about["remarks"],
+        *({"remark": "data", "text": f"{data.name}: {text}"} for text in texts),
+    ]
+    written_card = card(order.about | {"remarks": remarks}, order.format, data, check, written)
     written_card["files"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
     with writing(order.out):
         (folder / CARD).write_text(json_text(written_card, 1) + "\n", "utf-8")
@@ -73,12 +78,6 @@ def _check_files(order: Order) -> None:
                 f"{order.model / name} is not what was measured.",
                 "Nothing was written. `secateur resume` computes it again.",
             )
-
-
-def _sentence(check: Check) -> str:
-    off = "bit for bit" if check.deviation == 0 else f"up to {check.deviation:.1e} of the largest output"
-    changed = f"; {check.changed} of them change class" if check.changed else ""
-    return f"equal to the trial's model on {counted(check.images, 'image')}, {off}{changed}"
 
 
 def _put(partial: Path, out: Path) -> None:

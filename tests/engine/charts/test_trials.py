@@ -8,8 +8,10 @@ from engine.charts import trials as charts
 from engine.charts.owner import owner_of
 from engine.errors import UsageError
 from engine.params.preset import Plot
-from engine.studies.state import StudyState
+from engine.results.summary import study_json
+from engine.studies.state import StepState, StudyState
 from engine.testing.events import finished, measures, planned, replayed, started, study
+from tests.engine.results.test_searches import state as searched
 
 SPARSITY, SCOPE = "prune.weights.sparsity", "prune.weights.scope"
 
@@ -81,6 +83,22 @@ def test_a_seed_that_is_not_finished_is_left_out_of_the_mean() -> None:
 def test_the_baseline_is_a_line_of_reference() -> None:
     (reference,) = charts.figure([sweep()], SPARSITY, "accuracy").references
     assert (reference.name, reference.y) == ("baseline", 0.9)
+
+
+@pytest.mark.parametrize("y", ["validation_accuracy", "accuracy"])
+def test_the_baseline_of_a_search_is_its_own_whatever_finalists_are_compared_with(y: str) -> None:
+    """Of another seed they have another baseline; only theirs are scored on the test split."""
+    found = searched()
+    for index, baseline, right in ((4, "t", 0.9), (5, "f5", 0.8)):
+        trial = found.trials[index]
+        trial.baseline, trial.baseline_measure = baseline, StepState(f"b{index}", "measure", "measure")
+        found.steps[f"b{index}"] = trial.baseline_measure
+        found.apply(finished(f"b{index}", measures(right)))
+    (reference,) = charts.figure([found], "size.packed", y).references
+    assert (reference.name, reference.y) == ("baseline", 0.9)
+    told = study_json(found)
+    assert told["baseline"]["trials"] == [0, 1, 2, 3, 4] and told["baseline"]["results"][y] == 0.9
+    assert [one["trials"] for one in told["baselines"]] == [[0, 1, 2, 3, 4], [5]]
 
 
 def test_lines_of_different_networks_have_a_baseline_each() -> None:

@@ -10,10 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from engine.compute.models.resnet import CifarResNet
 from engine.store import objects
 from engine.studies import events as ev
 from tests.study_lab import PRESET, Lab
+
+TRAINING_ALONE = """
+import numpy as np
+
+def load():
+    images = np.random.default_rng(0).integers(256, size=(100, 1, 8, 8), dtype=np.uint8)
+    return {"train": (images, np.arange(100) % 10)}
+"""
+BROUGHT = """
+device: cpu
+threads: 1
+model: {name: resnet8, arguments: {width: 2}, weights: best.pth}
+data: {name: data.py:load}
+steps:
+  - prune.weights: {sparsity: 0.5}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +67,24 @@ def test_the_card_tells_what_the_study_measured(lab: Lab, exported: tuple[Path, 
     assert card["results"]["accuracy"] == accuracy
     assert card["results"]["size.packed"]["model"] == results["size"]["packed"]
     assert card["environment"]["packages"]["torch"]
+
+
+def test_the_card_tells_that_the_test_images_are_drawn_from_those_of_training(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    torch.save(CifarResNet(8, channels=1, classes=10, width=2).state_dict(), tmp_path / "best.pth")
+    (tmp_path / "data.py").write_text(TRAINING_ALONE)
+    found = lab.run(preset=lab.preset(BROUGHT))
+    drawn, seen = "it brings no validation and no test images", "best.pth may have been trained on the"
+    checked = found["checked"]
+    assert drawn in checked["data"][0]["notes"][0]
+    assert any(seen in note for note in checked["networks"][0]["notes"])
+    shown = lab.call("show", "p-1").stdout
+    assert drawn in shown and seen in shown
+    card = lab.json("export", "p-1", str(tmp_path / "out"), "--trial", "0")
+    text = (tmp_path / "out" / "card.md").read_text()
+    for said in (drawn, seen):
+        assert any(said in remark["text"] for remark in card["remarks"])
+        assert said in text
 
 
 def test_what_was_written_was_compared_with_the_trials_model(exported: tuple[Path, Any]) -> None:

@@ -31,24 +31,32 @@ def trial(index: int, candidate: int | None, role: str, rung: int, **parameters:
     }
 
 
-def state(finalist: int = 30) -> StudyState:
-    """A baseline of 100 weights, two candidates of which one goes on, and that one as the finalist, with so many."""
+def state(finalist: int = 30, quality: float = 0.89) -> StudyState:
+    """A baseline of 100 weights, two candidates of which one goes on, and that one as the finalist, with so many and as
+    good; beside it the uncompressed network."""
     found = StudyState()
     baseline = trial(0, None, "", -1) | {"measure": "tm", "proposal": {}}
     rounds = [
         [trial(1, 0, "candidate", 0), trial(2, 1, "candidate", 0)],
         [trial(3, 0, "candidate", 1)],
-        [trial(4, 0, "finalist", 1, seed=0)],
+        [trial(4, 0, "finalist", 1, seed=0), trial(5, None, "uncompressed", 1, seed=0)],
     ]
     found.apply(made.started())
     found.apply(ev.Planned(trials=[baseline]))
     for number, trials in enumerate(rounds):
         found.apply(ev.Proposed(round=number, purpose="confirm" if number == 2 else "search", trials=trials))
-    values = {"tm": (0.9, 100), "m1": (0.85, 30), "m2": (0.8, 40), "m3": (0.89, 30), "m4": (0.89, finalist)}
+    values = {
+        "tm": (0.9, 100),
+        "m1": (0.85, 30),
+        "m2": (0.8, 40),
+        "m3": (0.89, 30),
+        "m4": (quality, finalist),
+    }
+    values["m5"] = (0.91, 100)
     for key in dict.fromkeys(step.key for one in found.trials for step in one.chain):
-        quality, nonzero = values.get(key, (0.5, 100))
-        measured = made.measures(quality, nonzero) if key in values else {}
-        if key not in ("m4",):
+        right, nonzero = values.get(key, (0.5, 100))
+        measured = made.measures(right, nonzero) if key in values else {}
+        if key not in ("m4", "m5"):
             measured.pop("accuracy", None)
         found.apply(made.finished(key, measured))
     return found
@@ -56,7 +64,7 @@ def state(finalist: int = 30) -> StudyState:
 
 def test_trials_of_later_rounds_come_after_the_earlier_ones() -> None:
     found = state()
-    assert [one.index for one in found.trials] == list(range(5))
+    assert [one.index for one in found.trials] == list(range(6))
     found.apply(
         found.proposed[1]
     )  # told again by an engine that takes the study up: the rounds after it will be too
@@ -67,7 +75,8 @@ def test_trials_of_later_rounds_come_after_the_earlier_ones() -> None:
 def test_what_trials_share_is_from_the_store() -> None:
     # The training is computed once for all trials, and so is each of a candidate's trainings.
     stored, through = searches.shared(state())
-    computed = {"t", "f0-0", "f0-1", "f1-0", "tm", "m1", "m2", "m3", "m4"}
+    computed = {"t", "f0-0", "f0-1", "f1-0", "fNone-0", "fNone-1", "tm", "m1", "m2", "m3", "m4"}
+    computed |= {"m5"}
     assert through - stored == len(computed)
     assert searches.lines(state())[0].endswith(f"{stored} of {through} steps from the store")
 
@@ -89,12 +98,12 @@ def test_the_best_so_far_is_picked_while_it_runs_and_the_choice_when_it_is_throu
 
 def test_a_finalist_that_was_confirmed_again_counts_once() -> None:
     found, rule = state(), Pick(by="nonzero_parameters", within=2.0)
-    again = trial(5, 0, "finalist", 1, seed=0) | {"measure": "m4"}
+    again = trial(6, 0, "finalist", 1, seed=0) | {"measure": "m4"}
     found.apply(ev.Proposed(round=3, purpose="confirm", trials=[again]))
-    finalists = [{"candidate": 0, "trials": [5]}]
-    found.apply(ev.Chosen(trial=5, sure=False, candidates=2, lines=[], finalists=finalists))
+    finalists = [{"candidate": 0, "trials": [6]}]
+    found.apply(ev.Chosen(trial=6, sure=False, candidates=2, lines=[], finalists=finalists))
     best = pick.pick(found, rule)
-    assert best is not None and (best.trial.index, best.seeds) == (5, 1)
+    assert best is not None and (best.trial.index, best.seeds) == (6, 1)
 
 
 def test_limits_of_a_pick_are_kept() -> None:
@@ -111,4 +120,9 @@ def test_limits_of_a_pick_are_kept() -> None:
 def test_the_table_has_the_front_and_the_finalists() -> None:
     found = state()
     grid = of_trials(found, pick.pick(found, Pick(by="nonzero_parameters", within=2.0)))
-    assert [row[1].split(",")[0] for row in grid.rows] == ["baseline", "candidate 0", "finalist 0"]
+    assert [row[1].split(",")[0] for row in grid.rows] == [
+        "baseline",
+        "candidate 0",
+        "finalist 0",
+        "uncompressed",
+    ]

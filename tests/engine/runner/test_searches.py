@@ -76,6 +76,14 @@ def test_only_finalists_meet_the_test_split(lab: Lab) -> None:
         assert "validation_accuracy" in trial.results
 
 
+def test_the_uncompressed_network_is_a_trial_like_others(lab: Lab) -> None:
+    """Nothing compresses it, and still it is compared with the baseline, of which there is one."""
+    finalist, plain = lab.state("p-1").trials[-2:]
+    assert (finalist.proposal["role"], plain.proposal["role"]) == ("finalist", "uncompressed")
+    assert (plain.baseline, plain.baseline_measure) == (finalist.baseline, finalist.baseline_measure)
+    assert "baselines" not in lab.json("show", "p-1")
+
+
 def test_longer_trainings_go_on_from_the_store(lab: Lab) -> None:
     trials = lab.state("p-1").trials
     longer = next(trial for trial in trials if trial.proposal.get("rung") == 1)
@@ -165,6 +173,17 @@ def test_what_the_check_up_refuses_leaves_no_preset(lab: Lab, tmp_path: Path) ->
     goal = ("--data", "digits", "--smallest", "macs", "--trials", "1", "--preset", str(file))
     done = lab.call("compress", str(tmp_path / "best.pth"), *goal)
     assert done.returncode == 2 and "No known model fits" in done.stderr and not file.exists()
+
+
+def test_of_several_tables_one_is_to_be_named(lab: Lab, tmp_path: Path) -> None:
+    text = PRESET.partition("search:")[0]
+    for of in ("weights, rates: [0.5]", "bits, bits: [4]"):
+        text += f"  - sensitivity: {{of: {of}, images: 100}}\n"
+    lab.run(preset=lab.preset(text, "tables"))
+    done = lab.call("solve", "tables-1", "--out", str(tmp_path / "solved.yaml"))
+    assert done.returncode == 2 and "--of weights or --of bits" in done.stderr
+    rounded = lab.call("solve", "tables-1", "--of", "bits", "--within", "accuracy=-99").stdout
+    assert "bits: effective MACs, non-zero parameters, as predicted" in rounded
 
 
 def test_another_limit_is_another_solve_of_the_same_table(lab: Lab, tmp_path: Path) -> None:

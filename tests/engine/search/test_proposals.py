@@ -75,11 +75,11 @@ def test_a_network_loses_no_more_than_it_has() -> None:
     assert proposal is not None and proposal.loss == 0.9
 
 
-def test_a_preset_is_sure_to_hold_the_limits_that_can_be_counted() -> None:
+def test_a_preset_is_sure_to_hold_what_can_be_counted() -> None:
     asked = {"macs": 5000.0, "parameters": 600.0, "size.packed": 3000.0}
     for of in ("weights", "rank"):
         proposal = Table(scanned(of)).propose(QUALITY, asked)
-        assert proposal is not None and proposal.held == ["macs", "parameters"]
+        assert proposal is not None and proposal.held == ["parameters", "macs"]
     of_bits = Table(scanned("bits")).propose(QUALITY, asked)
     assert of_bits is not None and of_bits.held == []
 
@@ -146,6 +146,15 @@ def test_of_channels_the_limits_hold_by_exact_counts_of_milliseconds_and_macs() 
     assert fastest is not None and fastest.amounts[name] < 1.1 and fastest.loss <= 0.05
     assert fastest.steps[0]["prune.channels"].keys() == {"layers"}, "no milliseconds have to be held"
     assert table.propose(QUALITY, {name: 0.1}) is None, "what no layer takes is always there"
+    assert fastest.held == ["parameters", "macs"]
+    with_zeros = {
+        "of": "channels",
+        "reference": reference | {"parameters": 1500},
+        "rows": rows,
+        WIDTHS: widths,
+    }
+    sparse = Table(with_zeros).propose("macs", {QUALITY: 0.05})
+    assert sparse is not None and sparse.held == ["macs"], "which zeros go with channels is not known"
 
 
 def test_the_first_candidates_lose_what_may_be_lost() -> None:

@@ -11,6 +11,7 @@ from engine import datasets
 from engine.compute import usercode
 from engine.compute.checkup.network import Tried, check
 from engine.compute.data import Dataset, load
+from engine.compute.models.resnet import CifarResNet
 from engine.errors import SecateurError
 from engine.params.preset import Data
 from engine.sources import collect
@@ -182,6 +183,7 @@ def tried(tmp_path: Path, digits: Dataset) -> Iterator[Try]:
     def run(name: str = "build", **wanted: Any) -> dict[str, Any]:
         model = {"name": name if name == "resnet20" else f"{tmp_path}/nets.py:{name}", "arguments": {}}
         model["arguments"] = wanted.pop("arguments", {})
+        model["weights"] = wanted.pop("weights", "random")
         usercode.use(collect([] if name == "resnet20" else [str(model["name"])], tmp_path))
         basis = {"model": model, "teaches": False, "batches": [16], "onnx": ""}
         basis |= {"layers": [], "changes": [], "fits": []}
@@ -194,6 +196,15 @@ def tried(tmp_path: Path, digits: Dataset) -> Iterator[Try]:
 def test_what_a_network_is_stands_in_a_line(tried: Try) -> None:
     found = tried("resnet20", batches=[20])
     assert found == {"name": "resnet20", "text": "1×8×8 → 10 classes, 272,186 parameters", "notes": []}
+
+
+def test_weights_that_may_have_seen_what_scores_them_are_told(
+    tried: Try, tmp_path: Path, digits: Dataset
+) -> None:
+    torch.save(CifarResNet(20, channels=1, classes=10).state_dict(), tmp_path / "best.pth")
+    note = tried("resnet20", weights=str(tmp_path / "best.pth"))["notes"][0]
+    splits = f"{len(digits.validation)} validation and {len(digits.test)} test images"
+    assert note.startswith(f"the weights of best.pth may have been trained on the {splits}")
 
 
 @pytest.mark.parametrize(

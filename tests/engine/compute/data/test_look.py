@@ -61,6 +61,15 @@ def test_imbalance_missing_classes_and_copies_are_noted(tmp_path: Path) -> None:
     assert "cat/copy.png" in report(found) or "cat/wrong.png" in report(found)
 
 
+def test_test_images_that_are_drawn_from_the_training_images_are_told(tmp_path: Path) -> None:
+    for folder in ("alone/train", "both/train", "both/test"):
+        write(tmp_path / folder, {"cat": 10, "dog": 10}, seed=len(folder))
+    told = "it brings no validation and no test images of its own: 2 and 4 of its 20 training images are drawn for that"
+    assert told in notes(seen(tmp_path / "alone" / "train"))
+    assert told in report(seen(tmp_path / "alone"))
+    assert not any("of its own" in note for note in notes(seen(tmp_path / "both")))
+
+
 def test_few_levels_and_own_ranges_are_told(tmp_path: Path) -> None:
     write(tmp_path / "flat", {"a": 10, "b": 10}, high=2)
     assert "all pixels have one of 2 values" in "\n".join(notes(seen(tmp_path / "flat")))

@@ -38,6 +38,13 @@ def test_arrays_become_a_data_set(tmp_path: Path) -> None:
     data = read(tmp_path, GOOD)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [72, 8, 20]
     assert (data.channels, data.size, data.class_names) == (3, (8, 8), ("0", "1", "2", "3"))
+    assert data.notice == ""
+
+
+def test_what_is_drawn_to_be_tested_on_is_told(tmp_path: Path) -> None:
+    data = read(tmp_path, returning("{'train': images(80)}"))
+    counts = f"{len(data.validation)} and {len(data.test)} of its 80 training images are drawn for that"
+    assert data.notice == f"it brings no validation and no test images of its own: {counts}"
 
 
 def test_torch_tensors_floats_and_grey_without_a_channel_axis(tmp_path: Path) -> None:
