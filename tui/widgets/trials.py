@@ -6,6 +6,7 @@ from engine.errors import SecateurError, sentences
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
+from engine.presets.yaml.flow import as_written
 from engine.results import pick
 from engine.results.failures import reasons_of
 from engine.results.remarks import remarks
@@ -102,7 +103,8 @@ def row(
     known = trial.results
     values: list[Cell] = [measure_text(name, known[name]) if name in known else "" for name in results]
     swept: list[Cell] = [
-        paths.get(str(value := trial.parameters.get(name)), shown(value)) for name, paths in ends.items()
+        paths.get(as_written(value := trial.parameters.get(name)), shown(value))
+        for name, paths in ends.items()
     ]
     number: Cell = (f"{pick.MARK}{trial.index}", "good") if picked else str(trial.index)
     return Row(str(trial.index), (number, state_cell(state, trial, reason), *values, *swept))
@@ -132,5 +134,5 @@ def shown(value: object) -> str:
     return (
         numbers.number(value)
         if isinstance(value, int | float) and not isinstance(value, bool)
-        else str(value)
+        else as_written(value)
     )
