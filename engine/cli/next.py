@@ -27,7 +27,7 @@ def _next(args: argparse.Namespace) -> int:
     from engine.config import files
     from engine.errors import UsageError
     from engine.results import pick
-    from engine.results.suggestions import suggestions
+    from engine.results.suggestions import suggestions, without
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
     from engine.studies.state import load
@@ -37,16 +37,17 @@ def _next(args: argparse.Namespace) -> int:
     choice = pick.pick(state, pick.rule(run.settings(), files.within(args.within)))
     found = suggestions(run, state, choice)
     if args.number is not None and not 1 <= args.number <= len(found):
-        raise UsageError(f"There is no suggestion {args.number}", f"{run.name} has {len(found)} of them.")
+        has = f"has {len(found)} of them" if found else f"has none: {without(state, choice)}"
+        raise UsageError(f"There is no suggestion {args.number}", f"{run.name} {has}.")
     if args.json:
         shown = found if args.number is None else found[args.number - 1 : args.number]
-        print_json({"study": run.name, "suggestions": [one.as_dict() for one in shown]})
+        why = {} if found else {"why": without(state, choice)}
+        print_json({"study": run.name, "suggestions": [one.as_dict() for one in shown]} | why)
     elif args.number is not None:
         print_as_it_is(found[args.number - 1].preset)
     elif found:
         say(*(f"{place}. {one}" for place, one in enumerate(found, 1)))
         say("", f"`secateur next {run.name} N` prints the preset of one of them.")
     else:
-        why = "it is not finished" if state.status != "done" else "nothing in its results calls for more"
-        say(f"{run.name}: {why}")
+        say(f"{run.name}: {without(state, choice)}")
     return 0

@@ -187,7 +187,7 @@ def choose(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None
     """The trial that is meant, and why it is that one, as a sentence.
 
     `pick` is the study's pick (`engine.results.pick`), by what is `asked` for in place of what its preset says;
-    where no model is smaller than its baseline, the one that is best on validation. Raises UsageError if the
+    where there is none, the one that is best on validation. Raises UsageError if the
     trial is not there, or not finished.
     """
     if wanted != pick.PICK:
@@ -206,7 +206,7 @@ def choose(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None
     best = max(finished, key=_validation)
     return (
         best,
-        f"no model is smaller than its baseline: trial {best.index} is the most accurate on validation",
+        f"{pick.without(state)}; trial {best.index} is the most accurate on validation",
     )
 
 

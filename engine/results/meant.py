@@ -16,8 +16,8 @@ def meant(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None)
         return numbered(run, state, wanted)
     choice = pick.pick(state, pick.rule(run.settings(), asked))
     if choice is None:
-        detail = "\n".join(failures.lines(state))
-        raise UsageError(f"Study {run.name} has no pick", detail, f"Name a trial: {run.name}:0.")
+        detail = failures.lines(state) or [f"{pick.without(state)}."]
+        raise UsageError(f"Study {run.name} has no pick", "\n".join(detail), f"Name a trial: {run.name}:0.")
     return choice.trial
 
 

@@ -10,7 +10,7 @@ from engine.measures.table import QUALITIES, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
-from engine.results import latency_targets, searches
+from engine.results import guessing, latency_targets, searches
 from engine.results.summary import PACKED, baseline_value, but_seed, in_words, measure_value, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import points_of, ratio
@@ -112,13 +112,28 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     they ended.
     Small is what has least of the goal, see `goal_of`. Trials that differ in their seed alone are judged by their
     means, and the one that is best on validation stands for them. Nothing is chosen on the test split. A model that
-    is no smaller than its baseline is never the pick, unless a search came to nothing smaller. Where every smaller one
-    loses more, the one that loses least is it (`Pick.within` is False). None while no smaller model is done.
+    is no smaller than its baseline is never the pick, unless a search came to nothing smaller; one whose network only
+    ever guessed never is. Where every smaller one loses more, the one that loses least is it (`Pick.within` is False).
+    None while no such model is done (`without` says why).
     """
     if chosen := [] if isinstance(by, Moved) else _chosen(state):
-        return best(judged(state, chosen, by, smaller=False))
+        return best(judged(state, _informed(chosen), by, smaller=False))
     beside = (searches.BASELINE, searches.UNCOMPRESSED) if searches.is_search(state) else ()
-    return best(judged(state, [one for one in state.trials if searches.role(one) not in beside], by))
+    tried = _informed(one for one in state.trials if searches.role(one) not in beside)
+    return best(judged(state, tried, by))
+
+
+def without(state: StudyState) -> str:
+    """Why a study has no pick, in words."""
+    done = [trial for trial in state.trials if trial.measure.status == "done"]
+    if not done:
+        return "no trial is done"
+    return "no model is smaller than its baseline" if _informed(done) else guessing.THROUGHOUT
+
+
+def _informed(among: Iterable[TrialState]) -> list[TrialState]:
+    """Without those that have nothing to lose, because they never knew anything."""
+    return [trial for trial in among if not guessing.throughout(trial)]
 
 
 def judged(

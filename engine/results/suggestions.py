@@ -17,7 +17,7 @@ from engine.presets.addresses import AxisNode, axes, axis_at, row_at
 from engine.presets.edits import Edit, add_step, sweep
 from engine.presets.steps import Address, steps_of
 from engine.presets.yaml.tree import Mapping, node_of
-from engine.results import edited
+from engine.results import edited, pick
 from engine.results.pick import Pick, loss
 from engine.results.summary import PACKED, but_seed, measure_value
 from engine.studies.rundir import RunDir
@@ -65,6 +65,13 @@ def suggestions(run: RunDir, state: StudyState, choice: Pick | None) -> list[Sug
             if len(out) < MOST and (text := found.edited(title, edits)):
                 out.append(Suggestion(title, why, text))
     return out
+
+
+def without(state: StudyState, choice: Pick | None) -> str:
+    """Why there are none, in words."""
+    if state.status != "done":
+        return "it is not finished"
+    return "nothing in its results calls for more" if choice else pick.without(state)
 
 
 Idea = tuple[str, str, Sequence[Edit]]

@@ -63,10 +63,10 @@ def names(candidates: Iterable[str], most: int = 16) -> str:
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """The names, or the first few and how many more.
+    """The names, or the first few and how many more; a single one more is named too.
 
-    >>> listed(["a", "b", "c", "d"], 2)
-    'a, b, and 2 more'
+    >>> listed(["a", "b", "c", "d"], 2), listed(["a", "b", "c"], 2)
+    ('a, b, and 2 more', 'a, b, c')
     """
     more = len(names) - most
-    return ", ".join(names if more <= 0 else [*names[:most], f"and {more} more"])
+    return ", ".join(names if more <= 1 else [*names[:most], f"and {more} more"])

@@ -21,14 +21,14 @@ class NextActions(BaseScreen):
         if not name:
             return
         try:
-            found = await asyncio.to_thread(
+            found, why = await asyncio.to_thread(
                 studies.suggested, self.session.run(name), self.session.asked(name)
             )
         except SecateurError as error:
             self.post_message(Failed(error))
             return
         if not found:
-            self.post_message(Tell(f"{name}: nothing to suggest before it is done and has a pick", "warn"))
+            self.post_message(Tell(f"{name}: {why}", "warn"))
             return
         choices = [Choice(str(place), one.title, one.why) for place, one in enumerate(found)]
         chosen = await self.app.push_screen_wait(Picker(f"After {name}", choices, columns=("try", "why")))

@@ -13,7 +13,6 @@ from textual.containers import Horizontal, Vertical
 
 from engine.machine.usage import Usage, gpus, usage
 from engine.plotting.figure import Figure
-from engine.results import pick
 from engine.studies.listed import Listed
 from engine.studies.state import StudyState
 from engine.studies.status import OPEN
@@ -30,7 +29,7 @@ from tui.widgets.lines import Lines
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.progress import Progress, running
-from tui.widgets.trials import figure_of
+from tui.widgets.trials import UNTRAINED, figure_of, without_curve
 from tui.widgets.verdict import Verdict
 
 LOAD_EVERY = 2
@@ -96,12 +95,13 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         live = _is_open(state)
         settings = self.session.settings_of(state.name, state) if state else None
         picked = self.session.picked(state.name, state) if state else None
-        self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
+        self.query_one(Verdict).show_pick(state, picked)
         again = f"{hint('lab')} has its preset" if state is not None and not live else ""
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         self._show_training(state)
-        curve = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
-        self.query_one("#trials", Plot).show(curve, live=live, ended=state is not None and not live)
+        wanted = settings.plot if settings else None
+        curve = figure_of(state, wanted, [picked.trial] if picked else [])
+        self.query_one("#trials", Plot).show(curve, live=live, ended=without_curve(state, wanted))
         self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
         self.query_one("#load").display = live
         for name in ("#steps", "#load"):
@@ -124,7 +124,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         else:
             waiting = state.waits or ("for its turn" if state.status == "queued" else "")
             waits = f"the study waits {waiting}" if waiting else ""
-            plot.show(run.training_figure(state), live=live, ended=not live, waits=waits)
+            plot.show(run.training_figure(state), live=live, ended="" if live else UNTRAINED, waits=waits)
         now = running(state) if state else []
         plot.border_title = f"training: {now[0].address}" if now else "training"
 

@@ -1,10 +1,15 @@
 """Which of a study's models to take, in a line or two, and what to know of what is shown."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from engine.text.tables import abbreviate
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
+
+if TYPE_CHECKING:  # the first frame shows no study yet
+    from engine.results.pick import Pick
+    from engine.studies.state import StudyState
 
 MOST_LINES = 2
 
@@ -25,6 +30,16 @@ class Verdict(Painted):
             self._text, self._notes = text, notes
             self.refresh(layout=True)
             self.redraw()
+
+    def show_pick(
+        self, state: "StudyState | None", picked: "Pick | None", notes: tuple[str, ...] = ()
+    ) -> None:
+        """Show which model of a study to take; of one that has none, what to know of its trials."""
+        from engine.results import remarks
+        from engine.results.pick import verdict
+
+        without = remarks.closing(state.trials) if state and not picked else ()
+        self.show(verdict(picked) if picked else "", (*without, *notes))
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         return len(self.lines(width, 0))

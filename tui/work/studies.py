@@ -170,14 +170,15 @@ def report(runs: Sequence[RunDir], name: str, asked: "Callable[[str], Asked]") -
         )
 
 
-def suggested(run: RunDir, asked: "Asked" = None) -> "list[Suggestion]":
-    """What is worth trying after a study. Raises SecateurError where its files can't be read."""
+def suggested(run: RunDir, asked: "Asked" = None) -> "tuple[list[Suggestion], str]":
+    """What is worth trying after a study, and why nothing is. Raises SecateurError where its files can't be read."""
     from engine.results import pick, suggestions
     from engine.studies import state
 
     with readable(run):
         found = state.load(run.path)
-        return suggestions.suggestions(run, found, pick.pick(found, pick.rule(run.settings(), asked)))
+        choice = pick.pick(found, pick.rule(run.settings(), asked))
+        return suggestions.suggestions(run, found, choice), suggestions.without(found, choice)
 
 
 def what_is_lost(studies: list[Listed]) -> str:

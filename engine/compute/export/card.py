@@ -126,14 +126,15 @@ def _results(card: dict[str, Any]) -> str:
 
 
 def _check(check: dict[str, Any]) -> str:
-    same = (
-        "equal, bit for bit,"
+    compared = (
+        "are equal, bit for bit, to those of the trial's model"
         if check["deviation"] == 0
-        else f"equal up to {check['deviation']:.1e} of the largest (tolerated: {check['tolerance']:.1e})"
+        else f"differ from those of the trial's model by up to {check['deviation']:.1e} of the largest (tolerated: "
+        f"{check['tolerance']:.1e})"
     )
     text = (
-        f"After writing, the model was run in a process of its own on {check['images']} test images: its outputs are "
-        f"{same} to those of the trial's model."
+        f"After writing, the model was run in a process of its own on {check['images']} test images: its outputs "
+        f"{compared}."
     )
     if check["accuracy"] is not None:
         accuracies = [numbers.percent(check[name]) for name in ("accuracy", "accuracy_of_trial")]

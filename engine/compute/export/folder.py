@@ -10,7 +10,7 @@ from engine.compute.data import load
 from engine.compute.data.words import seen
 from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, write_model
-from engine.compute.export.verify import Check, verify
+from engine.compute.export.verify import verify
 from engine.compute.models import checkpoint
 from engine.errors import SecateurError
 from engine.machine import private
@@ -18,7 +18,6 @@ from engine.results.exports import Order
 from engine.store.files import writing
 from engine.store.keys import file_hash
 from engine.store.workspace import fingerprints, shared_store
-from engine.text.phrases import counted
 from engine.text.visible import json_text
 
 PRESET = "preset.yaml"
@@ -56,7 +55,7 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
         (folder / PRESET).write_text(order.preset, "utf-8")
     tell("checking it in a process of its own, on test images")
     check = verify(folder, written.needs, model, data, written.tolerance)
-    tell(_sentence(check))
+    tell(str(check))
     texts = [*([data.notice] if data.notice else []), *seen(data, order.settings.model.weights)]
     remarks = [
         *order.about["remarks"],
@@ -79,12 +78,6 @@ def _check_files(order: Order) -> None:
                 f"{order.model / name} is not what was measured.",
                 "Nothing was written. `secateur resume` computes it again.",
             )
-
-
-def _sentence(check: Check) -> str:
-    off = "bit for bit" if check.deviation == 0 else f"up to {check.deviation:.1e} of the largest output"
-    changed = f"; {check.changed} of them change class" if check.changed else ""
-    return f"equal to the trial's model on {counted(check.images, 'image')}, {off}{changed}"
 
 
 def _put(partial: Path, out: Path) -> None:

@@ -16,6 +16,7 @@ from engine.compute.export.source import deviation
 from engine.compute.numerics.aligned import to_array
 from engine.errors import SecateurError
 from engine.machine import private
+from engine.text.phrases import counted
 
 MOST_IMAGES = 1000
 MOST_BYTES = 128 << 20
@@ -55,6 +56,15 @@ class Check:
     @property
     def agreement(self) -> float | None:
         return None if self.changed is None else 1 - self.changed / self.images
+
+    def __str__(self) -> str:
+        """What was found, in words: only equal bits are called equal."""
+        images = counted(self.images, "image")
+        if self.deviation == 0:
+            return f"equal to the trial's model on {images}, bit for bit"
+        changed = "" if self.changed is None else f", and {self.changed or 'none'} of them in the class"
+        off = f"outputs differ by up to {self.deviation:.1e} of the largest"
+        return f"{images} beside the trial's model: {off}{changed}"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"agreement": self.agreement}

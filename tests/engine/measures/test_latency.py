@@ -83,6 +83,16 @@ def test_a_float_model_that_is_slower_says_so_unless_the_spread_explains_it(
     assert notes == ([expected] if told else [])
 
 
+@pytest.mark.parametrize(
+    ("speedup", "high", "told"), [(0.996, 0.999, False), (0.9, 1.05, False), (0.9, 0.95, True)]
+)
+def test_an_int8_model_is_not_called_slower_by_what_timing_can_not_tell(
+    speedup: float, high: float, told: bool
+) -> None:
+    notes = latency.notes({"latency": [row(precision="int8", speedup=speedup, speedup_high=high)]})
+    assert any("slower" in note for note in notes) == told
+
+
 def test_an_int8_model_that_is_slower_says_so_and_names_what_stayed_in_float() -> None:
     slow = row(precision="int8", speedup=0.4, float_operators={"HardSwish": 4, "Conv": 11})
     fast = row("openvino", precision="int8", speedup=2.0, float_operators={"Pooling": 1})

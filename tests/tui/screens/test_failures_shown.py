@@ -7,6 +7,7 @@ from textual.pilot import Pilot
 
 from engine.studies import events as ev
 from engine.testing import folders as fabricate
+from tests.engine.results.test_guessing import Guessing
 from tests.tui.screens.test_screens import SIZES, painted, shows, until
 from tui.app import Lab
 from tui.screens.lab import LabScreen
@@ -161,3 +162,16 @@ async def test_of_a_study_without_a_pick_the_trial_that_failed_is_shown(tmp_path
     app = Lab(None, tmp_path, "trial")
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "trial 1 (0 to 13)", ERROR["title"])
+
+
+@pytest.mark.parametrize("key", ["f2", "f4"])
+async def test_in_place_of_a_pick_stands_that_the_network_never_knew_anything(
+    tmp_path: Path, key: str
+) -> None:
+    Guessing(tmp_path).start().finish()
+    app = Lab(None, tmp_path, "studies")
+    async with app.run_test(size=SIZES[-1]) as pilot:
+        await shows(pilot, "quickstart-1")
+        await pilot.press("enter", key)
+        text = await shows(pilot, "no better than guessing from its first step to its last")
+        assert "smallest within" not in text

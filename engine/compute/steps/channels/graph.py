@@ -90,7 +90,9 @@ def by_reason(whole: dict[str, str]) -> str:
         names.setdefault(why, []).append(name)
     parts = [f"{listed(some)}, because {why}" for why, some in names.items()]
     more = sum(len(some) for some in list(names.values())[MOST:])
-    return "; ".join([*parts[:MOST], *([f"and {counted(more, 'more layer')}"] if more else [])])
+    if len(parts) > MOST + 1:  # one more reason takes hardly more room than to say that there is one
+        parts = [*parts[:MOST], f"and {counted(more, 'more layer')}"]
+    return "; ".join(parts)
 
 
 def find_groups(model: nn.Module, example: Tensor) -> tuple[list[Group], CouplingGraph]:

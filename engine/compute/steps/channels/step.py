@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
 import torch
@@ -34,7 +34,7 @@ from engine.compute.steps.channels.importance import check_norms, importance
 from engine.compute.steps.channels.latency_cost import VECTOR, preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
 from engine.compute.steps.channels.named import chosen, ratios
-from engine.compute.steps.channels.outcome import tell_named, tell_targets, tell_whole
+from engine.compute.steps.channels.outcome import tell_named, tell_targets, tell_whole, whole_layers
 from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.channels.principal import turn_heads
 from engine.compute.steps.channels.reconstruction import Reconstruction
@@ -129,6 +129,10 @@ def _make_plain(model: nn.Module, context: Context) -> None:
 
 def _graph(model: nn.Module, params: PruneChannels, context: Context) -> Graph:
     graph = channel_graph(model, params.skip)
+    reasons = set(graph.left_out.values())
+    whole = whole_layers(model, graph, params.skip).items()
+    # Layers that stay with a group that is left out are told with it.
+    graph = replace(graph, left_out=graph.left_out | {name: why for name, why in whole if why in reasons})
     context.observations["whole"] = dict(graph.left_out)
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in graph.left_out.items():

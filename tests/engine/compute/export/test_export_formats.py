@@ -159,6 +159,19 @@ def test_a_model_that_is_further_off_than_tolerated_is_refused() -> None:
         judged(check, Tolerance(0.25, 0.75))
 
 
+def test_only_a_model_that_gives_the_same_bits_is_called_equal() -> None:
+    before = torch.tensor([[1.0, 0.0], [0.5, 0.4]])
+    labels = torch.tensor([0, 0])
+    assert str(compare(before, before, labels, 0.25)) == "equal to the trial's model on 2 images, bit for bit"
+    near, other = before + torch.tensor([0.0, 0.01]), before + torch.tensor([0.0, 0.2])
+    for given, ends in (
+        (near, "1.0e-02 of the largest, and none of them in the class"),
+        (other, "and 1 of them in the class"),
+    ):
+        found = str(compare(given, before, labels, 0.25))
+        assert "equal" not in found and found.endswith(ends)
+
+
 @pytest.mark.parametrize("wrong", [torch.zeros(2, 3), torch.full((2, 2), float("nan"))])
 def test_outputs_of_another_shape_or_without_a_value_are_refused(wrong: Tensor) -> None:
     check = compare(wrong, torch.ones(2, 2), torch.tensor([0, 0]), 1e-3)

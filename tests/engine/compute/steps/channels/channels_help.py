@@ -247,6 +247,21 @@ class Sliced(nn.Module):
         return self.last(self.inner(self.stem(x)[:, :8]).relu().mean((2, 3)))  # type: ignore[no-any-return]
 
 
+class SlicedSum(nn.Module):
+    """The same of a sum: a second layer makes the channels that stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.beside = nn.Conv2d(3, 16, 1)
+        self.inner = nn.Conv2d(8, 12, 1)
+        self.last = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = self.stem(x) + self.beside(x)
+        return self.last(self.inner(both[:, :8]).relu().mean((2, 3)))  # type: ignore[no-any-return]
+
+
 class Mixed(nn.Module):
     """A mean over all channels goes on: with fewer it would be another number."""
 

@@ -12,7 +12,7 @@ from torch import nn
 from engine.compute.measures.counts import count
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.cost import Predictor
-from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.graph import by_reason, channel_graph
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.outcome import out_of_reach
 from engine.compute.steps.channels.shrink import shrink
@@ -137,6 +137,12 @@ def test_the_share_of_a_network_that_no_step_for_channels_reaches_is_told() -> N
     assert f"{stuck:.0%}".replace("%", " % of the MACs") in told and "stem, because" in told
     dense = own(networks.Dense)
     assert not out_of_reach(dense, channel_graph(dense), (), shape)
+
+
+def test_a_single_reason_more_is_given_and_more_are_counted() -> None:
+    four = {f"conv{number}": f"of reason {number}" for number in range(4)}
+    assert by_reason(four).endswith("; conv3, because of reason 3")
+    assert by_reason(four | {"fc": "it makes the output"}).endswith("reason 2; and 2 more layers")
 
 
 def test_layers_whose_channels_go_with_those_of_a_skipped_one_say_so() -> None:

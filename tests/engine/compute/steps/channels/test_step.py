@@ -131,6 +131,15 @@ def test_what_is_left_out_is_told() -> None:
     assert any("Left whole: stem" in notice.text and notice.level == "warning" for notice in told)
 
 
+def test_layers_that_stay_with_what_is_left_out_are_told_in_one_place() -> None:
+    events = list[ev.Event]()
+    pruned(own(networks.SlicedSum), context_for(events=events), ratio=0.5)
+    told = [event.text for event in events if isinstance(event, ev.Notice)]
+    assert [text for text in told if "beside" in text] == [
+        "Left whole: stem, beside, because inner does not run with fewer channels"
+    ]
+
+
 def test_what_was_asked_and_reached_and_what_stays_whole_are_told() -> None:
     context = context_for(events=(events := list[ev.Event]()))
     pruned(context=context, speedup=2)
