@@ -1,6 +1,7 @@
 """Run folders: torn lines, dead engines, names."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,8 +14,9 @@ from engine.errors import UsageError
 from engine.machine.process import process_identity
 from engine.studies import events as ev
 from engine.studies.log import READ_AT_MOST, EventLog, Tail
-from engine.studies.rundir import RunDir, create, find, studies
+from engine.studies.rundir import RunDir, create, find, studies, why_lost
 from engine.studies.status import Status
+from engine.testing import folders
 
 
 def notice(text: str) -> ev.Notice:
@@ -201,3 +203,12 @@ def test_epochs_of_older_logs_are_read(tmp_path: Path) -> None:
         None,
     )
     assert ev.from_dict(ev.as_dict(event)) == event
+
+
+def test_a_study_that_was_killed_is_not_said_to_have_ended_by_its_empty_log(tmp_path: Path) -> None:
+    run = folders.Study(tmp_path).start().run
+    run.log.write_text("")
+    why = why_lost(run, Status("running", host=socket.gethostname()))
+    assert "killed" in why and str(run.log) not in why
+    run.log.write_text("MemoryError\n")
+    assert why_lost(run, Status("running", host=socket.gethostname())).endswith("MemoryError")
