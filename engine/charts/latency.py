@@ -11,6 +11,7 @@ from engine.measures.latency import DIMENSIONS, NUMBERS, Row
 from engine.measures.table import measure
 from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Reference, Series, X
+from engine.presets.yaml.flow import as_written
 from engine.results.summary import but_seed, trial_value
 from engine.studies.state import StudyState, TrialState
 
@@ -89,7 +90,7 @@ def _differ(values: Iterable[object]) -> bool:
 
 
 def _description(trial: TrialState, name: str, *, alone: bool) -> str:
-    value = str(trial.parameters.get(name))
+    value = as_written(trial.parameters.get(name))
     return value if alone else f"{name.rpartition('.')[2]} {value}"
 
 

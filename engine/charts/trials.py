@@ -15,6 +15,7 @@ from engine.params.preset import Plot
 from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.plotting.palette import STAR
+from engine.presets.yaml.flow import as_written
 from engine.results import failures, searches
 from engine.results.summary import (
     baseline_value,
@@ -28,6 +29,8 @@ from engine.results.summary import (
 from engine.studies.state import StudyState, TrialState
 
 UNMEASURED = "Its preset plots latencies, which no trial measures."
+UNSWEPT = "{study} sweeps no number"
+CHOOSE = "Choose what to draw along: {by}."
 
 
 def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
@@ -194,7 +197,7 @@ def _grouped(state: StudyState, x: str, by: tuple[str, ...]) -> dict[str, list[T
     groups: dict[str, list[TrialState]] = {}
     for trial in state.trials:
         values = [
-            (name.rpartition(".")[2], ends[name].get(value := str(trial.parameters.get(name)), value))
+            (name.rpartition(".")[2], ends[name].get(value := as_written(trial.parameters.get(name)), value))
             for name in names
         ]
         text = (

@@ -117,7 +117,7 @@ def _plot(args: argparse.Namespace) -> int:
 
 def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot | None") -> "Plot":
     """What to draw: as asked for, else as in the preset."""
-    from engine.charts import sensitivity
+    from engine.charts import sensitivity, trials
     from engine.errors import UsageError
     from engine.params.preset import Plot
     from engine.results import failures
@@ -127,7 +127,7 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
     if x is None:
         if nothing := failures.without_values(states):
             raise nothing
-        raise UsageError(f"{states[0].name} sweeps no number", "", "Choose what to draw along: --x NAME.")
+        raise UsageError(trials.UNSWEPT.format(study=states[0].name), "", trials.CHOOSE.format(by="--x NAME"))
     if args.x and sensitivity.is_rate(args.x, states):
         default = None  # what the preset draws is of trials, not of layers
     return Plot(

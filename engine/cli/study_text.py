@@ -60,9 +60,11 @@ def _origin(state: StudyState) -> str:
     versions = state.environment.get("packages", {})
     if not state.environment:
         return f"{state.name} ({state.status})"
+    processor = cpu.get("model", "an unknown processor")
+    threads = state.devices.get("threads")  # not known before its trials are planned
     where = [
         state.host,
-        f"{counted(state.devices.get('threads', 0), 'thread')} of {cpu.get('model', 'an unknown processor')}",
+        processor if threads is None else f"{counted(threads, 'thread')} of {processor}",
         " ".join(flags),
         f"torch {versions.get('torch', '?')}",
         f"onnxruntime {versions.get('onnxruntime', '?')}",

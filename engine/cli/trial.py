@@ -4,6 +4,7 @@ from typing import Any
 
 from engine.cli.common import print_json, say, say_text, table_width
 from engine.measures import latency, table
+from engine.presets.yaml.flow import as_written
 from engine.results import classes, failures
 from engine.results import layers as layerforms
 from engine.results.remarks import MARK, remarks
@@ -30,7 +31,7 @@ def show(run: RunDir, state: StudyState, trial: TrialState, *, as_json: bool) ->
             | {"steps": [_step_json(s) for s in trial.steps], "layers": layers, "classes": of_classes}
         )
         return
-    values = ", ".join(f"{name} = {value}" for name, value in trial.parameters.items())
+    values = ", ".join(f"{name} = {as_written(value)}" for name, value in trial.parameters.items())
     say(f"{run.name} trial {trial.index} ({state.standing(trial)}){': ' + values if values else ''}")
     say(*failures.trial_lines(state, trial))
     for remark in remarks(trial):

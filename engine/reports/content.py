@@ -13,6 +13,7 @@ from engine.measures import latency
 from engine.measures.table import change_text, measure, measure_text
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure
+from engine.presets.yaml.flow import as_written
 from engine.reports import remarks
 from engine.reports.document import Block, Bullets, Chart, Code, Paragraph, Report, Section, Table
 from engine.reports.table import Grid, of_trials
@@ -167,7 +168,7 @@ def _caption(figure: Figure) -> str:
 
 def _trial(one: Reported, trial: TrialState) -> Iterator[Block]:
     """Everything on one trial: its parameters, measures, latencies, steps and layers."""
-    values = [(name, str(value)) for name, value in trial.parameters.items()]
+    values = [(name, as_written(value)) for name, value in trial.parameters.items()]
     if values:
         yield Table(Grid(("parameter", "value"), values, ("left", "left")), "swept parameters")
     yield Table(

@@ -9,6 +9,7 @@ from engine.charts.lines import parameter_names
 from engine.measures import latency
 from engine.measures.table import FIELDS, QUALITIES, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
+from engine.presets.yaml.flow import as_written
 from engine.results import pick, searches
 from engine.results.remarks import MARK, remarks
 from engine.results.summary import (
@@ -62,7 +63,7 @@ def of_trials(state: StudyState, picked: pick.Pick | None = None) -> Grid:
     text_columns: list[tables.Align] = ["left"] * (len(names) + len(unfinished))
     rows = [["base", *["" for _ in text_columns], *_baseline_cells(state, measures)]]
     for trial in state.trials:
-        values = [ends[n].get(value := str(trial.parameters.get(n, "")), value) for n in names]
+        values = [ends[n].get(value := as_written(trial.parameters.get(n, "")), value) for n in names]
         status = [state.standing(trial)] if unfinished else []
         mark = MARK if remarks(trial) else ""
         if picked is not None and trial is picked.trial:

@@ -9,6 +9,7 @@ from engine.errors import SecateurError
 from engine.measures.table import change_text, measure, measure_text
 from engine.presets import spec
 from engine.presets.model import Trial
+from engine.presets.yaml.flow import as_written
 from engine.results import network, pick
 from engine.results.meant import meant
 from engine.results.network import Layer
@@ -180,7 +181,7 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     if name not in values:
         return ABSENT
     value = values[name]
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(as_written, value)) if isinstance(value, list) else as_written(value)
 
 
 def _paired(a: Sequence[Layer], b: Sequence[Layer]) -> Iterator[tuple[Layer | None, Layer | None]]:

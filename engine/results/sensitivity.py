@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from engine.presets.yaml.flow import as_written
 from engine.studies.state import StepState, StudyState, TrialState
 
 KIND = "sensitivity"
@@ -145,7 +146,7 @@ def _understood(row: object) -> bool:
 def _label(state: StudyState, trials: Sequence[TrialState]) -> str:
     """The parameters that all of these trials have in common and others do not, but for the seed."""
     return " ".join(
-        str(value)
+        as_written(value)
         for name, value in trials[0].parameters.items()
         if name != "seed"
         and all(trial.parameters.get(name) == value for trial in trials)

@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.measures import latency
 from engine.measures.table import QUALITIES
+from engine.presets.yaml.flow import as_written
 from engine.results import sensitivity
 from engine.results.remarks import remarks
 from engine.studies.state import StudyState, TrialState
@@ -70,7 +71,9 @@ def baseline_value(trial: TrialState, name: str) -> float | None:
 
 def path_values(state: StudyState, names: Iterable[str]) -> dict[str, dict[str, str]]:
     """By parameter: how its values that are paths are shown, by the end that tells them apart."""
-    return {name: path_ends(str(trial.parameters.get(name)) for trial in state.trials) for name in names}
+    return {
+        name: path_ends(as_written(trial.parameters.get(name)) for trial in state.trials) for name in names
+    }
 
 
 def trial_value(trial: TrialState, name: str) -> int | float | str | None:
@@ -78,7 +81,7 @@ def trial_value(trial: TrialState, name: str) -> int | float | str | None:
     if name in trial.parameters:
         value = trial.parameters[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return str(value)
+            return as_written(value)
         return value
     return measure_value(trial.results, name)
 
@@ -115,7 +118,7 @@ def in_words(parameters: Mapping[str, Any]) -> list[str]:
     for name, value in parameters.items():
         step, _, last = name.rpartition(".")
         if last != "enabled":
-            parts.append(f"{last} {value}")
+            parts.append(f"{last} {as_written(value)}")
         elif not value:
             parts.append(f"{step} off")
         elif not any(one.startswith(f"{step}.") for one in parameters if one != name):
@@ -126,7 +129,7 @@ def in_words(parameters: Mapping[str, Any]) -> list[str]:
 def but_seed(trial: TrialState) -> tuple[tuple[str, str], ...]:
     """A trial's parameters without its seed, names with texts: trials of which they are the same are judged, and drawn,
     by their mean."""
-    return tuple((name, str(value)) for name, value in trial.parameters.items() if name != "seed")
+    return tuple((name, as_written(value)) for name, value in trial.parameters.items() if name != "seed")
 
 
 def measure_names(state: StudyState) -> list[str]:

@@ -61,7 +61,7 @@ def data_of(run: RunDir, spec: Spec, original: str | None) -> dict[str, str]:
             continue
         fingerprints[name] = _fingerprint(data, run)
         if fingerprints[name] != begun.get(name, fingerprints[name]):
-            raise _other_data(run, data)
+            raise _other_data(run, data, original)
     if fingerprints != read_json(run.data):
         write_json(run.data, begun | fingerprints)
     return fingerprints
@@ -130,12 +130,12 @@ def give_up() -> None:
         process.kill()
 
 
-def _other_data(run: RunDir, data: Data) -> SecateurError:
+def _other_data(run: RunDir, data: Data, original: str | None) -> SecateurError:
     own = datasets.is_user_function(data.name)
     why = "its function gives other data in every call, or " if own else ""
     remedy = "Seed what it draws at random (such as numpy.random.default_rng(0)); then run" if own else "Run"
     return SecateurError(
-        f"The data of study {run.name} are not those that it began with",
+        f"The data are not those that study {original or run.name} began with",
         f"{data.name}: {why}files were changed since; results on both can't be compared.",
-        f"{remedy} the preset as a new study.",
+        f"{remedy} the preset as a new study{', or put the files back and replay again' if original else ''}.",
     )

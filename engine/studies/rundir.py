@@ -222,7 +222,11 @@ def why_lost(run: RunDir, status: Status) -> str:
     if status.boot_id not in ("", process_identity(os.getpid())[1]):
         return f"{status.host} was started again since"
     said = last_said(run.log)
-    return f"The last line of {run.log}: {said}" if said else f"It was killed: {run.log} is empty"
+    return (
+        f"The last line of {run.log}: {said}"
+        if said
+        else "It was killed from outside, before it could say why"
+    )
 
 
 def studies_folder(workspace: Path) -> Path:

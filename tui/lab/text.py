@@ -1,11 +1,10 @@
 """Values as they are typed and shown in a field: what is shown reads back to the same, half typed or not."""
 
-import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from engine.params.rows import Row
+from engine.presets.yaml.flow import flow
 from engine.presets.yaml.tree import MAX_DIGITS, load, resolve
 
 SINGLE = ("number", "integer", "yes/no", "choice")
@@ -102,38 +101,15 @@ def text_of(value: Any) -> str:
         return value
     if isinstance(value, list | tuple):
         if len(value) == 1 or (value and all(isinstance(item, list) for item in value)) or not value:
-            return _flow(list(value)) if not value or isinstance(value[0], list) else _flow(value[0])
-        return ", ".join(_flow(item) for item in value)
+            return flow(list(value)) if not value or isinstance(value[0], list) else flow(value[0])
+        return ", ".join(flow(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) or "{}"
-    return _flow(value)
+        return ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) or "{}"
+    return flow(value)
 
 
 def sweep_text(values: Any) -> str:
     """The values of an axis as they are typed; a single one in brackets, or it would not look swept."""
     if isinstance(values, list) and (len(values) < 2 or any(isinstance(item, str | list) for item in values)):
-        return _flow(values)
+        return flow(values)
     return text_of(values)
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_flow(item) for item in value)}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_flow(key)}: {_flow(item)}' for key, item in value.items())}}}"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return f".{value:g}" if value != -math.inf else "-.inf"
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
-    return _flow_text(value) if isinstance(value, str) else str(value)
-
-
-def _flow_text(text: str) -> str:
-    """A text inside a list, in quotes where it would be read as something else."""
-    node, problems = load(f"[{text}]", str)
-    alike = node is not None and not problems and node.plain() == [text]
-    return text if alike else json.dumps(text, ensure_ascii=False)

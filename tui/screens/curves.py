@@ -140,7 +140,7 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
         else:
             self._drawn = curves.draw(states, self._view, [picked.trial for picked in picks])
         live = any(state.status in OPEN for state in states)
-        plot.show(self._drawn.figure, live=live, ended=bool(states) and not live)
+        plot.show(self._drawn.figure, live=live, ended="" if live else curves.nothing(states, self._view))
         first = states[0] if states else None
         self.query_one(Verdict).show_pick(first, picks[0] if picks else None, self._drawn.notes)
         drawn = any(line.points for line in self._drawn.figure.series)

@@ -7,7 +7,7 @@ from engine.studies.status import OPEN
 from tui.screens.base import BaseScreen, titled
 from tui.session import Session
 from tui.widgets.plot import Plot
-from tui.widgets.trials import figure_of
+from tui.widgets.trials import figure_of, without_curve
 from tui.work.messages import StudyChanged
 
 RESTS_S = 0.3
@@ -57,5 +57,6 @@ class Preview(BaseScreen):
         settings = self.session.settings_of(state.name, state)
         picked = self.session.picked(state.name, state)
         plot.border_title = state.name
-        figure = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
-        plot.show(figure, live=state.status in OPEN, ended=state.status not in OPEN)
+        wanted = settings.plot if settings else None
+        figure = figure_of(state, wanted, [picked.trial] if picked else [])
+        plot.show(figure, live=state.status in OPEN, ended=without_curve(state, wanted))

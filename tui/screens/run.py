@@ -29,7 +29,7 @@ from tui.widgets.lines import Lines
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.progress import Progress, running
-from tui.widgets.trials import figure_of
+from tui.widgets.trials import UNTRAINED, figure_of, without_curve
 from tui.widgets.verdict import Verdict
 
 LOAD_EVERY = 2
@@ -99,8 +99,9 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         again = f"{hint('lab')} has its preset" if state is not None and not live else ""
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         self._show_training(state)
-        curve = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
-        self.query_one("#trials", Plot).show(curve, live=live, ended=state is not None and not live)
+        wanted = settings.plot if settings else None
+        curve = figure_of(state, wanted, [picked.trial] if picked else [])
+        self.query_one("#trials", Plot).show(curve, live=live, ended=without_curve(state, wanted))
         self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
         self.query_one("#load").display = live
         for name in ("#steps", "#load"):
@@ -123,7 +124,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         else:
             waiting = state.waits or ("for its turn" if state.status == "queued" else "")
             waits = f"the study waits {waiting}" if waiting else ""
-            plot.show(run.training_figure(state), live=live, ended=not live, waits=waits)
+            plot.show(run.training_figure(state), live=live, ended="" if live else UNTRAINED, waits=waits)
         now = running(state) if state else []
         plot.border_title = f"training: {now[0].address}" if now else "training"
 

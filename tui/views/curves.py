@@ -22,6 +22,7 @@ from engine.results.summary import (
 )
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers as fmt
+from tui.widgets.trials import NO_VALUE, UNTRAINED, without_curve
 
 MARGIN = 0.02
 """Part of the sweep's range left free at both ends of the x axis."""
@@ -143,6 +144,16 @@ def draw(states: Sequence[StudyState], view: View, picks: Sequence[TrialState] =
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
     return Drawn(figure, front, notes=together.notes)
+
+
+def nothing(states: Sequence[StudyState], view: View | None) -> str:
+    """Why there is no point of studies that have ended; empty where there is no study."""
+    if not states or view is None or not any(trial.results for state in states for trial in state.trials):
+        return NO_VALUE if states else ""
+    if not view.epochs:
+        return f"No curve: no trial has {view.y} along {view.x}."
+    unswept = trials.default_plot(states[0], None) is None
+    return without_curve(states[0], None, "x") if unswept else UNTRAINED
 
 
 def _layers(states: Sequence[StudyState], view: View) -> Drawn:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from engine.errors import BITS_COMMAND
 from engine.measures.latency import HEADS, cells, is_name, measured
@@ -24,6 +23,7 @@ from tui.keys.action import hint
 from tui.widgets.document import wrapped
 from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line, Span
+from tui.widgets.trials import shown
 
 NEITHER = " " * len("  better")
 """Where a difference is neither better nor worse: numbers stand below each other."""
@@ -63,15 +63,8 @@ def head(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     out.append([("Parameters", "accent")])
     names = trial.parameters or {"(none is swept)": ""}
     longest = max(len(name) for name in names)
-    out += [[(f"  {name:<{longest}}  ", "muted"), (fmt_value(value), "")] for name, value in names.items()]
+    out += [[(f"  {name:<{longest}}  ", "muted"), (shown(value), "")] for name, value in names.items()]
     return [*out, ()]
-
-
-def fmt_value(value: Any) -> str:
-    """A parameter's value as a preset would have it."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return numbers.number(value) if isinstance(value, int | float) else str(value)
 
 
 def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:

@@ -66,10 +66,9 @@ class Live(Vertical):
         picked = pick.pick(state, pick.rule(settings, self.asked) if settings else pick.STANDARD)
         self.query_one(Verdict).show_pick(state, picked)
         live = state.status in OPEN
-        figure = trials.figure_of(
-            state, settings.plot if settings else None, [picked.trial] if picked else []
-        )
-        self.query_one(Plot).show(figure, live=live, ended=not live)
+        plot = settings.plot if settings else None
+        figure = trials.figure_of(state, plot, [picked.trial] if picked else [])
+        self.query_one(Plot).show(figure, live=live, ended=trials.without_curve(state, plot))
         self.query_one(Endings).show([state], MOST_LINES, "" if live else "F9 runs the preset as it is now")
         rows, columns = trials.listed(state, picked.trial if picked else None)
         self.query_one(Table).fill(rows, columns)

@@ -63,14 +63,14 @@ class Plot(Painted, can_focus=True):
         self._lines: Sequence[Line] = ()
         self._indices: dict[int, list[int]] = {}
 
-    def show(self, figure: Figure, *, live: bool = False, ended: bool = False, waits: str = "") -> None:
+    def show(self, figure: Figure, *, live: bool = False, ended: str = "", waits: str = "") -> None:
         """Show `figure`. While `live`, axes only grow, so that a new point changes few cells.
 
-        `ended`: where there is no value none will come; what became of the study is said beside it, on the lines
+        `ended`: why there is no value, where none will come; what became of the study is said beside it, on the lines
         that the plot leaves free. `waits`: what it waits for, where that is not the plot's own reason to be empty.
         """
-        self._empty = "No curve: no trial has a value." if ended else waits or self._waiting
-        self.set_class(ended and not any(line.points for line in figure.series), "-without")
+        self._empty = ended or waits or self._waiting
+        self.set_class(bool(ended) and not any(line.points for line in figure.series), "-without")
         figure, self._indices = _thinned(figure)
         self._figure = figure
         self._kept = self._grown(figure) if live else (None, None)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, sentences
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
+from engine.presets.yaml.flow import as_written
 from engine.results import pick
 from engine.results.failures import reasons_of
 from engine.results.remarks import remarks
@@ -13,10 +14,14 @@ from engine.results.summary import path_values, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.studies.status import OPEN
 from engine.text import numbers
+from tui.keys.action import hint
 from tui.widgets.table import Cell, Column, Row
 
 RESULTS = ("sparsity", "nonzero_parameters")
 """What the list of trials shows beside their quality, where there is room for more than the parameters."""
+
+NO_VALUE = "No curve: no trial has a value."
+UNTRAINED = "No curve: nothing was trained."
 
 
 def listed(state: StudyState, picked: TrialState | None) -> tuple[list[Row], list[Column]]:
@@ -51,6 +56,22 @@ def figure_of(state: StudyState | None, plot: PlotParams | None, picks: Sequence
         return Figure()
 
 
+def without_curve(
+    state: StudyState | None, plot: PlotParams | None, along: str = f"x in {hint('curves')}"
+) -> str:
+    """Why a study that has ended has no curve; empty while it may get one. `along` chooses what to draw along."""
+    if state is None or state.status in OPEN:
+        return ""
+    from engine.charts import trials
+
+    if not any(trial.results for trial in state.trials):
+        return NO_VALUE
+    wanted = trials.default_plot(state, plot)
+    if wanted is None:
+        return sentences(trials.UNSWEPT.format(study=state.name), trials.CHOOSE.format(by=along))
+    return f"No curve: no trial has {wanted.y} along {wanted.x}."
+
+
 def columns(names: Sequence[str], results: Sequence[str]) -> list[Column]:
     """The columns of the list of trials: how it stands and what came of it before what it was made from."""
     swept = [Column(short(name, names), widest=14, rank=place) for place, name in enumerate(names, 1)]
@@ -82,7 +103,8 @@ def row(
     known = trial.results
     values: list[Cell] = [measure_text(name, known[name]) if name in known else "" for name in results]
     swept: list[Cell] = [
-        paths.get(str(value := trial.parameters.get(name)), shown(value)) for name, paths in ends.items()
+        paths.get(as_written(value := trial.parameters.get(name)), shown(value))
+        for name, paths in ends.items()
     ]
     number: Cell = (f"{pick.MARK}{trial.index}", "good") if picked else str(trial.index)
     return Row(str(trial.index), (number, state_cell(state, trial, reason), *values, *swept))
@@ -112,5 +134,5 @@ def shown(value: object) -> str:
     return (
         numbers.number(value)
         if isinstance(value, int | float) and not isinstance(value, bool)
-        else str(value)
+        else as_written(value)
     )

@@ -33,7 +33,7 @@ from engine.compute.steps.pruning.stand_ins import stand_ins
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.onnx_training import parse
 from engine.compute.tasks import task_of
-from engine.errors import Unavailable, UsageError
+from engine.errors import OutOfReach, Unavailable, UsageError
 from engine.machine import private
 from engine.params import (
     STEPS,
@@ -106,7 +106,12 @@ def _checked(tried: Tried) -> dict[str, Any]:
     _check_changes(network, tried.wanted["changes"], fits)
     if not isinstance(model, QuantizedNetwork):
         for kind, values in tried.wanted["fits"]:
-            fits.check(STEPS[kind].model_validate(values))
+            step = STEPS[kind].model_validate(values)
+            try:
+                fits.check(step)
+            except OutOfReach as error:  # called as the preset and its sweep call it
+                title = f"{step.address}.{error.title}"
+                raise OutOfReach(error.field, error.most, title, error.detail, error.remedy) from error
     notes += fits.out_of_reach()
     _check_passed(model, tried.wanted["layers"], images)
     if layout_of(model) != torch.channels_last:

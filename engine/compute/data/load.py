@@ -192,10 +192,7 @@ def _told(drawn: tuple[str, ...], parts: list[LabelledImages], of: int) -> str:
     """That `parts` (training, validation, test) have `drawn` from the `of` images that were brought for training."""
     counts = dict(zip(("training", "validation", "test"), (len(part.labels) for part in parts), strict=True))
     numbers = " and ".join(f"{counts[split]:,}" for split in drawn)
-    return (
-        f"it brings no {' and no '.join(drawn)} images of its own: {numbers} of its {of:,} training images are drawn "
-        "for that"
-    )
+    return f"no {' and no '.join(drawn)} images are brought: {numbers} of the {of:,} training images are drawn for that"
 
 
 def _limited(part: LabelledImages, limit: int | None, purpose: str, seed: int) -> LabelledImages:

@@ -74,7 +74,7 @@ def test_the_card_tells_that_the_test_images_are_drawn_from_those_of_training(tm
     torch.save(CifarResNet(8, channels=1, classes=10, width=2).state_dict(), tmp_path / "best.pth")
     (tmp_path / "data.py").write_text(TRAINING_ALONE)
     found = lab.run(preset=lab.preset(BROUGHT))
-    drawn, seen = "it brings no validation and no test images", "best.pth may have been trained on the"
+    drawn, seen = "no validation and no test images are brought", "best.pth may have been trained on the"
     checked = found["checked"]
     assert drawn in checked["data"][0]["notes"][0]
     assert any(seen in note for note in checked["networks"][0]["notes"])

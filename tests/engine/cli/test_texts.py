@@ -219,3 +219,9 @@ def test_a_log_is_guarded(tmp_path: Path) -> None:
 def test_where_a_study_stands_in_a_queue_has_a_line_of_its_own() -> None:
     state = StudyState(name="sparser-1", queue="4 tasks wait: no node is free")
     assert study_text.heading(state) == ["sparser-1 (queued)", "4 tasks wait: no node is free"]
+
+
+def test_a_study_that_failed_before_its_trials_were_planned_has_no_number_of_threads() -> None:
+    state = StudyState(name="sparser-1", host="here", environment={"cpu": {"model": "AMD EPYC"}})
+    (line,) = study_text.heading(state)
+    assert "here · AMD EPYC · " in line and "thread" not in line

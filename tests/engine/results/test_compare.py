@@ -35,7 +35,7 @@ def test_trials_of_two_studies(tmp_path: Path) -> None:
         "train.epochs": ("12", "9"),
         "prune.weights.scope": ("global", "local"),
         "prune.weights.criterion": ("l1", "taylor"),
-        "prune.weights.sparsity": ("0.5", "0.0"),
+        "prune.weights.sparsity": ("0.5", "0"),
     }
     measured = {row.name: row for row in found.measures}
     assert measured["accuracy"].better and measured["nonzero_parameters"].better is False

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from engine.results.summary import measure_names, measure_value, study_json, trial_json
+from engine.charts import trials as charts
+from engine.results.summary import in_words, measure_names, measure_value, study_json, trial_json, trial_value
 from engine.studies import events as ev
 from engine.testing.events import finished, measures, planned, replayed, started, study
 
@@ -61,3 +62,16 @@ def test_json_of_a_failed_trial_says_why() -> None:
 def test_json_of_a_study_that_was_never_planned_is_whole() -> None:
     found = study_json(replayed(started()))
     assert (found["trials"], found["baseline"]) == ([], None)
+
+
+def test_a_swept_mapping_is_shown_as_the_preset_has_it() -> None:
+    layers = "quantize.weights.layers"
+    state = study(
+        *(({layers: bits}, measures(0.9)) for bits in ({"head": 2, "stem": 4}, {"head": 4})),
+    )
+    shown = ["{head: 2, stem: 4}", "{head: 4}"]
+    assert [text for trial in state.trials for text in in_words(trial.parameters)] == [
+        f"layers {text}" for text in shown
+    ]
+    assert [trial_value(trial, layers) for trial in state.trials] == shown
+    assert [line.name for line in charts.figure([state], "sparsity", "accuracy", layers).series] == shown

@@ -94,8 +94,12 @@ def test_a_study_goes_on_with_the_data_that_it_began_with(tmp_path: Path) -> Non
     found = inputs.data_of(run, spec, None)
     assert inputs.data_of(run, spec, None) == found
     write_json(run.data, {data_id(spec.trials[0]): "of other files"})
-    with pytest.raises(SecateurError, match="not those that it began with"):
+    with pytest.raises(SecateurError, match=f"not those that study {run.name} began with"):
         inputs.data_of(run, spec, None)
+    again = launch.create(spec, tmp_path, replay_of=run.name)
+    with pytest.raises(SecateurError, match=f"not those that study {run.name} began with") as refused:
+        inputs.data_of(again, spec, run.name)
+    assert refused.value.remedy.endswith("or put the files back and replay again.")
 
 
 def test_a_damaged_record_of_the_code_is_no_other_code(tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ def _out_of_reach(name: str, wanted: float, most: float) -> OutOfReach:
         most,
         f"{name} {wanted:g} can't be reached: {most:g} is the most",
         "Every layer that can be pruned would be at its floor, in whole steps of round_to.",
-        f"Ask for less ({name}), or allow more: a lower floor, a smaller round_to, a shorter skip.",
+        f"Ask for less ({name}, each value of a sweep too), or allow more: a lower floor, a smaller round_to, "
+        "a shorter skip.",
     )
 
 

@@ -64,10 +64,12 @@ def test_imbalance_missing_classes_and_copies_are_noted(tmp_path: Path) -> None:
 def test_test_images_that_are_drawn_from_the_training_images_are_told(tmp_path: Path) -> None:
     for folder in ("alone/train", "both/train", "both/test"):
         write(tmp_path / folder, {"cat": 10, "dog": 10}, seed=len(folder))
-    told = "it brings no validation and no test images of its own: 2 and 4 of its 20 training images are drawn for that"
+    told = (
+        "no validation and no test images are brought: 2 and 4 of the 20 training images are drawn for that"
+    )
     assert told in notes(seen(tmp_path / "alone" / "train"))
     assert told in report(seen(tmp_path / "alone"))
-    assert not any("of its own" in note for note in notes(seen(tmp_path / "both")))
+    assert not any("are brought" in note for note in notes(seen(tmp_path / "both")))
 
 
 def test_few_levels_and_own_ranges_are_told(tmp_path: Path) -> None:

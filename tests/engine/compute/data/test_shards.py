@@ -63,9 +63,7 @@ def test_shards_are_images_with_labels(tmp_path: Path, kind: str) -> None:
     data = read(tmp_path)
     assert data.class_names == ("cat", "dog", "emu")
     assert [len(split) for split in (data.train, data.validation, data.test)] == [32, 9, 8]
-    assert (
-        data.notice == "it brings no test images of its own: 8 of its 40 training images are drawn for that"
-    )
+    assert data.notice == "no test images are brought: 8 of the 40 training images are drawn for that"
     stored = Image.open(io.BytesIO(png(44)))
     assert torch.equal(pixels(data.validation)[4], torch.from_numpy(np.array(stored)).permute(2, 0, 1))
     assert data.validation.labels.tolist() == [number % 3 for number in range(40, 49)]

@@ -43,8 +43,8 @@ def test_arrays_become_a_data_set(tmp_path: Path) -> None:
 
 def test_what_is_drawn_to_be_tested_on_is_told(tmp_path: Path) -> None:
     data = read(tmp_path, returning("{'train': images(80)}"))
-    counts = f"{len(data.validation)} and {len(data.test)} of its 80 training images are drawn for that"
-    assert data.notice == f"it brings no validation and no test images of its own: {counts}"
+    counts = f"{len(data.validation)} and {len(data.test)} of the 80 training images are drawn for that"
+    assert data.notice == f"no validation and no test images are brought: {counts}"
 
 
 def test_torch_tensors_floats_and_grey_without_a_channel_axis(tmp_path: Path) -> None:
