@@ -53,7 +53,10 @@ REASONS = {
 LIMITS = (
     (r"(Assoc|QOS)Grp\w+", "all of {whose} together use as much as they may"),
     (r"(Assoc|QOS)\w*(PerJob|PerNode)(Limit)?", "asks for more than a job of {whose} may have"),
-    (r"(Assoc|QOS|Max)\w*(PerUser|PerAccount|Jobs?)(Limit)?", "as much runs of {whose} as may"),
+    (
+        r"(Assoc|QOS|Max)\w*(PerUser|PerAccount|Jobs?)(Limit)?",
+        "what runs already is all that {whose} allows",
+    ),
     (r"QOSMin\w+", "asks for less than a job of {whose} has to"),
     (r"(Assoc|QOS)\w+", "a limit of {whose} is met"),
 )
@@ -67,8 +70,8 @@ def words(reason: str, *, held: bool = True) -> str:
 
     `held`: false for a job that is not held, whatever reason stands there still from before.
 
-    >>> words("Priority"), words("QOSMaxCpuPerUserLimit"), words("Odd")
-    ('others come first', 'as much runs of the quality of service as may (QOSMaxCpuPerUserLimit)', 'reason Odd')
+    >>> words("Priority"), words("MaxJobsPerAccount"), words("Odd")
+    ('others come first', 'what runs already is all that your account allows (MaxJobsPerAccount)', 'reason Odd')
     >>> words("JobHeldAdmin"), words("JobHeldAdmin", held=False)
     ('held by the administrators', 'let go, and in the queue again')
     """

@@ -47,11 +47,11 @@ def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[
     if _differ(together, again):
         notes.append(
             "in evaluation it gives other outputs for the same images every time (dropout or noise whatever "
-            "self.training is, or something kept from pass to pass): so are scores"
+            "self.training is, or something kept from pass to pass): scores vary with them"
         )
     elif _differ(together, torch.cat(singles)):
         notes.append(
-            "in evaluation its outputs for an image depend on the other images of the batch: so do scores"
+            "in evaluation its outputs for an image depend on the other images of the batch: scores depend on them too"
         )
     return notes
 

@@ -190,7 +190,7 @@ def _no_images(files: list[str]) -> SecateurError:
     ]
     more = [f"  and {len(files) - LISTED} more"] if len(files) > LISTED else []
     return SecateurError(
-        f"{len(files)} files among the images are none",
+        f"{len(files)} files among the images are no images",
         "\n".join([*listed, *more]),
         f"Move them elsewhere. Images end in {allowed}.",
     )

@@ -368,7 +368,7 @@ def test_what_is_no_plain_file_or_leads_in_circles_is_told_or_passed_over(tmp_pa
     os.mkfifo(root / "cat" / "pipe.png")
     (root / "dog" / "gone.png").symlink_to(root / "nowhere.png")
     (root / "dog" / "itself.png").symlink_to(root / "dog" / "itself.png")
-    with pytest.raises(SecateurError, match="3 files among the images are none") as caught:
+    with pytest.raises(SecateurError, match="3 files among the images are no images") as caught:
         read(root)
     assert "cat/pipe.png (a pipe or a device)" in caught.value.detail
     assert "dog/itself.png (a link to nothing, or to a folder around it)" in caught.value.detail
