@@ -112,12 +112,12 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     they ended.
     Small is what has least of the goal, see `goal_of`. Trials that differ in their seed alone are judged by their
     means, and the one that is best on validation stands for them. Nothing is chosen on the test split. A model that
-    is no smaller than its baseline is never the pick, unless a search came to nothing smaller; one whose network only
-    ever guessed never is. Where every smaller one loses more, the one that loses least is it (`Pick.within` is False).
-    None while no such model is done (`without` says why).
+    is no smaller than its baseline, or whose network only ever guessed, is never the pick, unless a search chose it.
+    Where every smaller one loses more, the one that loses least is it (`Pick.within` is False). None while no such
+    model is done (`without` says why).
     """
     if chosen := [] if isinstance(by, Moved) else _chosen(state):
-        return best(judged(state, _informed(chosen), by, smaller=False))
+        return best(judged(state, chosen, by, smaller=False))
     beside = (searches.BASELINE, searches.UNCOMPRESSED) if searches.is_search(state) else ()
     tried = _informed(one for one in state.trials if searches.role(one) not in beside)
     return best(judged(state, tried, by))

@@ -95,7 +95,7 @@ async def test_a_trial_is_exported_while_the_lab_goes_on(study: study_lab.Lab, t
         await shows(pilot, "‹ onnx ›", "new/model", "c cancel")
         export = await ended(pilot, app)
         assert export.error is None
-        await shows(pilot, "on 359 images", "The model is in", "new/model")
+        await shows(pilot, "359 images beside", "The model is in", "new/model")
         await pilot.press("enter")
         assert not isinstance(app.screen, ExportScreen)
     card = json.loads((tmp_path / "new/model/card.json").read_text())
