@@ -58,14 +58,14 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     example = example_for(model)
     with all_outputs(model, example):
         found, links = find_groups(model, example)
-        with_skipped = {g.name: s for g in found if (s := sorted(set(_makers(g)) & skipped))}
+        with_skipped = {g.name: s for g in found if (s := sorted(set(g.makers) & skipped))}
         groups = [g for g in found if g.name not in with_skipped]
         proved, left_out = verify_groups(model, groups, example)
     whole = _whole(model, links, groups, left_out)
     for group in found:
         if group.name in with_skipped:
             also = f"its channels go with those of {listed(with_skipped[group.name], MOST)}"
-            whole |= dict.fromkeys(_makers(group), also)
+            whole |= dict.fromkeys(group.makers, also)
     if not proved:
         raise SecateurError(
             "There are no channels to prune",
@@ -76,11 +76,6 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
             "prune single weights with prune.weights.",
         )
     return Graph(proved, left_out, whole)
-
-
-def _makers(group: Group) -> list[str]:
-    """The layers that make the group's channels."""
-    return list(dict.fromkeys(cut.module for cut in group.cuts if cut.role == "out"))
 
 
 def by_reason(whole: dict[str, str]) -> str:
@@ -119,7 +114,7 @@ def _whole(
             mixing = reasons.mixing(links.dims[root.tensor, root.dim][root.positions.flatten()])
             if mixing and left_out[group.name] == OTHERWISE:
                 left_out[group.name] += f" ({listed(mixing, MOST)})"
-            for name in _makers(group):
+            for name in group.makers:
                 whole.setdefault(name, left_out[group.name])
     classes = links.classes()
     for (tensor, dim), numbers in links.dims.items():

@@ -52,6 +52,11 @@ class Group:
         )
 
     @property
+    def makers(self) -> list[str]:
+        """The layers that make the group's channels, each once, in the order of its cuts."""
+        return list(dict.fromkeys(cut.module for cut in self.cuts if cut.role == "out"))
+
+    @property
     def units(self) -> int:
         return self.cuts[0].positions.shape[0]
 

@@ -43,7 +43,7 @@ def group_of(groups: Sequence[Group], layer: str) -> str:
             f"They are in {len(having)} groups, which shrink one by one.",
             f"Name the group: {listed(having)}.",
         )
-    makers = list(dict.fromkeys(cut.module for group in groups for cut in group.cuts if cut.role == "out"))
+    makers = list(dict.fromkeys(maker for group in groups for maker in group.makers))
     raise SecateurError(
         f"prune.channels.layers names no layer whose channels can go: {layer}",
         f"They can be taken out of {listed(makers)}; those of the output, or tied to what can't shrink, stay.",
