@@ -57,8 +57,9 @@ def run(
     """The Python program `file`, run in `folder`, and what it says; `beside`: it imports from its own folder."""
     with tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-lone-") as place:
         said = [Path(place) / name for name in ("out", "err")]
+        argv = [str(file), *arguments]
         job = {
-            "argv": [str(file), *arguments],
+            "argv": argv,
             "folder": str(folder),
             "said": [*map(str, said)],
             "beside": beside,
@@ -67,7 +68,7 @@ def run(
             server.send_bytes(json.dumps(job).encode())
             code = int(server.recv_bytes())
         out, err = (name.read_text() for name in said)
-    return subprocess.CompletedProcess(job["argv"], code, out, err)
+    return subprocess.CompletedProcess(argv, code, out, err)
 
 
 @cache
