@@ -39,7 +39,6 @@ class ClusterWeights(StepParams):
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
-    renames: ClassVar[bool] = True
     fits_by: ClassVar[tuple[str, ...]] = ("method", "skip")
 
     centroids: int = param(32, ge=2, le=256)
