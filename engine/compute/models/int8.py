@@ -62,7 +62,7 @@ class QuantizedNetwork(nn.Module):
             self._session = OnnxModel(self.file, threads)
         if not self.by_image:
             return self._session(images).to(images.device)
-        return torch.cat([self._session(image) for image in images.split(1)]).to(images.device)
+        return torch.cat([self._session(image) for image in torch.split(images, 1)]).to(images.device)
 
     @functools.cached_property
     def by_image(self) -> bool:
