@@ -54,6 +54,9 @@ SparsityLearning = Annotated[
 ]
 
 
+Criterion = Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"]
+
+
 class LatencyTarget(Params):
     """Prune until the model is measured to be this much faster, where it buys the most time."""
 
@@ -82,9 +85,7 @@ class PruneChannels(StepParams):
         *("ratio", "speedup", "compression", "latency", "floor", "round_to"),
     )
 
-    criterion: Literal[
-        "auto", "l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"
-    ] = "auto"
+    criterion: Literal["auto", Criterion] = "auto"
     """A channel's importance, summed over what is coupled to it: norms, BatchNorm's scale, the loss to first (Taylor)
     or second order (Hessian), or what the answer loses (`output`). `auto`: `output` where a classifier's channels go at
     once, with `repair` and no latency; else `l2`."""

@@ -38,6 +38,7 @@ class Cubic(Rounds):
     kind: Literal["cubic"] = "cubic"
 
 
+Criterion = Literal["l1", "taylor", "obs", "random"]
 Schedule = Annotated[OneShot | Linear | Cubic, Field(discriminator="kind"), kind_from_name]
 
 
@@ -57,7 +58,7 @@ class PruneWeights(StepParams):
     """Where weights compete: within each layer (`local`), over the whole model (`global`), or within each layer at
     rates by what an earlier `sensitivity` step measured: at which the loss is predicted to rise alike in all
     (`sensitivity`), or the network's outputs to deviate least in sum (`solved`)."""
-    criterion: Literal["l1", "taylor", "obs", "random"] = "l1"
+    criterion: Criterion = "l1"
     """What a weight's importance is: magnitude, squared gradient × weight (Molchanov 2019), what its layer's outputs
     lose while the others make up for it (as in Optimal Brain Compression, Frantar & Alistarh 2022; magnitude then
     tells how many weights of each layer stay), or chance."""
