@@ -1,10 +1,11 @@
 """The step that removes whole channels."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, Rate, StepParams, defaults, param
+from engine.params.base import Clash, Extent, Family, Names, Params, Rate, StepParams, defaults, param
 from engine.params.overlays import TABLES, Overlay
 from engine.params.pruning import OneShot, Schedule
 from engine.params.runtimes import LARGEST_BATCH, Runtime, TargetRuntime
@@ -77,6 +78,10 @@ class PruneChannels(StepParams):
     version: ClassVar[int] = 11
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {
+        **dict.fromkeys(("ratio", "speedup", "compression"), Extent(ends=True)),
+        "latency.speedup": Extent(0, ends=True),
+    }
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
     spares_skipped: ClassVar[bool] = False
     resizes: ClassVar[bool] = True

@@ -1,10 +1,11 @@
 """Steps that remove weights."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, Rate, StepParams, defaults, param
+from engine.params.base import Clash, Extent, Family, Names, Params, Rate, StepParams, defaults, param
 from engine.params.overlays import Overlay
 from engine.params.variants import kind_from_name
 
@@ -52,6 +53,7 @@ class PruneWeights(StepParams):
     makes: ClassVar[Overlay | None] = Overlay.MASK
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {"sparsity": Extent()}
     fits_by: ClassVar[tuple[str, ...]] = ("pattern", "layers", "skip")
 
     scope: Literal["local", "global", "sensitivity", "solved"] = "global"
