@@ -101,7 +101,9 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         self._show_training(state)
         wanted = settings.plot if settings else None
         curve = figure_of(state, wanted, [picked.trial] if picked else [])
-        self.query_one("#trials", Plot).show(curve, live=live, ended=without_curve(state, wanted))
+        self.query_one("#trials", Plot).show(
+            curve, state and state.name, live=live, ended=without_curve(state, wanted)
+        )
         self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
         self.query_one("#load").display = live
         for name in ("#steps", "#load"):
@@ -124,7 +126,11 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         else:
             waiting = state.waits or ("for its turn" if state.status == "queued" else "")
             waits = f"the study waits {waiting}" if waiting else ""
-            plot.show(run.training_figure(state), live=live, ended="" if live else UNTRAINED, waits=waits)
+            shown = run.trained(state)
+            of = (state.name, *sorted({step.address for step in shown}))  # steps of a kind have axes alike
+            plot.show(
+                run.training_figure(state, shown), of, live=live, ended="" if live else UNTRAINED, waits=waits
+            )
         now = running(state) if state else []
         plot.border_title = f"training: {now[0].address}" if now else "training"
 

@@ -73,11 +73,15 @@ def load_lines(state: StudyState, load: Load | None, width: int) -> list[Line]:
     return [*lines, spans] if spans else lines
 
 
-def training_figure(state: StudyState) -> Figure:
-    """The curve of what trains now; where nothing does, of what has trained last."""
+def trained(state: StudyState) -> list[StepState]:
+    """What trains now; where nothing does, what has trained last."""
     trained = [step for step in state.steps.values() if step.epochs]
     now = [step for step in trained if step.status == "running"]
-    shown = now or sorted(trained, key=lambda step: step.epochs[-1].time)[-1:]
+    return now or sorted(trained, key=lambda step: step.epochs[-1].time)[-1:]
+
+
+def training_figure(state: StudyState, shown: Sequence[StepState]) -> Figure:
+    """The curves of these steps."""
     if not shown:
         return Figure()
     names = training.measures([state])
