@@ -43,7 +43,7 @@ def result(run: RunDir) -> Path | None:
     if state.status != "done":
         return None
     settings = run.settings()
-    picked = pick.pick(state, pick.rule(settings))
+    picked = pick.asked_for(state, settings)
     verdict = pick.verdict(picked) if picked else ""
     elsewhere = {verdict, *reused_lines(state)}
     grid = of_trials(state, picked)

@@ -97,7 +97,7 @@ class Session:
         from engine.results import pick
 
         settings = self.settings_of(name, state)
-        return pick.pick(state, pick.rule(settings, self.asked(name)) if settings else pick.STANDARD)
+        return pick.asked_for(state, settings, self.asked(name))
 
     def trial_of(self, state: "StudyState | None") -> int:
         """The trial that pages on one show: the chosen one, else the study's pick, else the first that failed."""

@@ -14,7 +14,6 @@ from engine.datasets.locate import (
     megabytes,
     places_of,
 )
-from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, OwnShards, Scenes
 from engine.errors import EXIT_FAILED, SecateurError, UsageError
 from engine.store.workspace import workspace
 from engine.text.visible import visible
@@ -120,9 +119,9 @@ def run_check(args: argparse.Namespace) -> int:
 
 def find(record: Record, workspace: Path, root: Path | None = None) -> Path | None:
     """The folder that holds the set; None when it is not on this machine."""
-    if isinstance(record.source, OwnFolders | OwnShards | OwnBoxes):
+    if record.source.own:
         return None
-    if isinstance(record.source, Bundled | Scenes):
+    if record.source.bundled:
         return bundled_folder()
     places = places_of(record, workspace, None if root is None else str(root))
     return next((folder for place in places if (folder := folder_with(record, place)) is not None), None)

@@ -34,7 +34,7 @@ def _next(args: argparse.Namespace) -> int:
 
     run = find(workspace(args.workspace), args.study)
     state = load(run.path)
-    choice = pick.pick(state, pick.rule(run.settings(), files.within(args.within)))
+    choice = pick.asked_for(state, run.settings(), files.within(args.within))
     found = suggestions(run, state, choice)
     if args.number is not None and not 1 <= args.number <= len(found):
         has = f"has {len(found)} of them" if found else f"has none: {without(state, choice)}"

@@ -21,7 +21,7 @@ from engine.text.phrases import counted
 
 def as_json(run: RunDir, state: StudyState, asked: pick.Asked = None) -> dict[str, Any]:
     """The study as `--json` prints it, with its pick."""
-    return study_json(state) | {"pick": pick.as_json(pick.pick(state, pick.rule(run.settings(), asked)))}
+    return study_json(state) | {"pick": pick.as_json(pick.asked_for(state, run.settings(), asked))}
 
 
 def print_study(run: RunDir, state: StudyState, asked: pick.Asked = None, *, followed: bool = False) -> None:
@@ -30,7 +30,7 @@ def print_study(run: RunDir, state: StudyState, asked: pick.Asked = None, *, fol
     The pick is by what is `asked` for in place of what its preset says.
     """
     settings = run.settings()
-    choice = pick.pick(state, pick.rule(settings, asked))
+    choice = pick.asked_for(state, settings, asked)
     say(*heading(state))
     if state.checked and not followed:
         say(*state.checked.lines)

@@ -13,7 +13,7 @@ from engine.datasets import yolofiles
 from engine.datasets.layout import kind_of, own_splits, passed_over
 from engine.datasets.locate import Location, published, stored
 from engine.datasets.preprocess import changed, resolve
-from engine.datasets.records import Bundled, Idx, OwnBoxes, OwnFolders, OwnShards, Record, Scenes, Vision
+from engine.datasets.records import OwnBoxes, OwnFolders, OwnShards, Record
 from engine.datasets.shards import own_shards
 from engine.errors import SecateurError
 from engine.params.preset import Data
@@ -56,19 +56,12 @@ def fingerprint(params: Data, location: Location, cache: Path | None) -> str | N
     has_validation, has_test = native_splits(location)
     record = location.record
     material = {
-        "loader": _version(record),
+        "loader": LOADER_VERSION if record.source.arrays else DECODED_VERSION,
         "set": record.name,
         "parameters": effective(params, record, has_validation, has_test),
         "files": _contents(files, location.root, cache),
     }
     return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
-
-
-def _version(record: Record) -> int:
-    arrays = isinstance(record.source, Bundled | Scenes | Idx) or (
-        isinstance(record.source, Vision) and record.source.pixels is not None
-    )
-    return LOADER_VERSION if arrays else DECODED_VERSION
 
 
 def effective(params: Data, record: Record | None, has_validation: bool, has_test: bool) -> dict[str, object]:
@@ -95,14 +88,17 @@ def effective(params: Data, record: Record | None, has_validation: bool, has_tes
 
 def native_splits(location: Location) -> tuple[bool, bool]:
     """Whether the set brings its own validation split, and its own test split, so that none is drawn."""
-    if location.record and isinstance(location.record.source, OwnBoxes):
-        return True, True
-    if location.record and isinstance(location.record.source, OwnFolders | OwnShards):
-        own = isinstance(location.record.source, OwnFolders)
-        splits = set(own_splits(location.root) if own else own_shards(location.root))
-        return "validation" in splits, "test" in splits
-    counts = published(location.record)
-    return counts.validation > 0, counts.test > 0
+    match location.record and location.record.source:
+        case OwnBoxes():
+            return True, True
+        case OwnFolders():
+            splits = set(own_splits(location.root))
+        case OwnShards():
+            splits = set(own_shards(location.root))
+        case _:
+            counts = published(location.record)
+            return counts.validation > 0, counts.test > 0
+    return "validation" in splits, "test" in splits
 
 
 def raw_files(location: Location) -> Iterator[RawFile]:
@@ -111,7 +107,7 @@ def raw_files(location: Location) -> Iterator[RawFile]:
     if record and isinstance(record.source, OwnBoxes):
         return _listed_files(location.root)
     names = record.files if record and record.files else ("",)
-    packed = record is not None and isinstance(record.source, Idx)
+    packed = record is not None and record.source.packed
     files: list[RawFile] = []
     for name in names:
         path = stored(location.root / name, packed)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.datasets.records import Bundled, Counts, Idx, OwnBoxes, OwnFolders, OwnShards, Record, Scenes
+from engine.datasets.records import Counts, Idx, OwnBoxes, Record
 from engine.datasets.table import RECORDS
 from engine.errors import SecateurError, UsageError
 from engine.params.catalog import own_code
@@ -74,12 +74,11 @@ def locate(params: Data, workspace: Path) -> Location:
         return _locate_function(params.name)
     record = record_of(params.name)
     _check_boxes(params, record)
-    if isinstance(record.source, Bundled | Scenes):
+    if record.source.bundled:
         return Location(record.name, bundled_folder(), record)
-    if isinstance(record.source, OwnBoxes):
-        return Location(record.name, _own_list(params), record)
-    if isinstance(record.source, OwnFolders | OwnShards):
-        return Location(record.name, _own_folder(params, record), record)
+    if record.source.own:
+        listed = isinstance(record.source, OwnBoxes)
+        return Location(record.name, _own_list(params) if listed else _own_folder(params, record), record)
     places = list(places_of(record, workspace, params.root))
     for place in places:
         folder = folder_with(record, place)
@@ -129,9 +128,7 @@ def folder_with(record: Record, place: Path) -> Path | None:
 
 def missing_files(record: Record, folder: Path) -> list[str]:
     """The files of the set that `folder` lacks."""
-    return [
-        name for name in record.files if not stored(folder / name, isinstance(record.source, Idx)).exists()
-    ]
+    return [name for name in record.files if not stored(folder / name, record.source.packed).exists()]
 
 
 def stored(path: Path, compressed: bool) -> Path:

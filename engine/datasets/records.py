@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 Keywords = Mapping[str, str | bool]
 """Arguments of a torchvision data set class for one split."""
@@ -28,19 +28,47 @@ class Counts:
         return self.train + self.validation + self.test
 
 
+class Kind:
+    """How a set is published; each kind has its reader in `engine.compute.data.read`."""
+
+    task: ClassVar[Task] = "classification"
+    """What networks can be trained for on it."""
+    bundled: ClassVar[bool] = False
+    """Whether its files come with scikit-learn, so that it is looked for nowhere else."""
+    own: ClassVar[bool] = False
+    """Whether the images are the user's own, where `data.root` says."""
+    packed: ClassVar[bool] = False
+    """Whether each of its files may have `.gz` behind its name."""
+
+    @property
+    def arrays(self) -> bool:
+        """Whether its images are arrays of pixels, and none has to be decoded."""
+        return False
+
+
 @dataclass(frozen=True)
-class Bundled:
+class Bundled(Kind):
     """The digits inside scikit-learn: a gzipped text table of 64 pixels (0 to 16) and a label per row."""
 
+    bundled = True
+    arrays = True
+
 
 @dataclass(frozen=True)
-class Scenes:
+class Scenes(Kind):
     """The same digits placed on canvases by us, with a box around each: a set for detection."""
 
+    task = "detection"
+    bundled = True
+    arrays = True
+
 
 @dataclass(frozen=True)
-class Idx:
+class Idx(Kind):
     """Four IDX files, each plain or with `.gz`, in a folder of their own or in torchvision's layout."""
+
+    packed = True
+    arrays = True
 
     folder: str
     train: tuple[str, str]
@@ -50,7 +78,7 @@ class Idx:
 
 
 @dataclass(frozen=True)
-class Folders:
+class Folders(Kind):
     """A folder per class; `validation` and `test` where the set is published with them."""
 
     train: str
@@ -62,7 +90,7 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class Vision:
+class Vision(Kind):
     """Read by torchvision's class: its arguments per split, and the attributes that hold what it read.
 
     `pixels` names the attribute with all images as one array, in the order `axes`; without it, images are
@@ -78,20 +106,31 @@ class Vision:
     first_label: int = 0
     needs: str | None = None
 
+    @property
+    def arrays(self) -> bool:
+        return self.pixels is not None
+
 
 @dataclass(frozen=True)
-class OwnFolders:
+class OwnFolders(Kind):
     """The user's own images: `train/`, `validation/` and `test/`, or class folders that are split by us."""
 
-
-@dataclass(frozen=True)
-class OwnBoxes:
-    """The user's own images with boxes: a YOLO `data.yaml` that lists them."""
+    own = True
 
 
 @dataclass(frozen=True)
-class OwnShards:
+class OwnBoxes(Kind):
+    """The user's own images with boxes: a YOLO `data.yaml` that lists them, which `data.root` names."""
+
+    task = "detection"
+    own = True
+
+
+@dataclass(frozen=True)
+class OwnShards(Kind):
     """The user's own images in tar files, each with its class beside it: a WebDataset."""
+
+    own = True
 
 
 Source = Bundled | Scenes | Idx | Folders | Vision | OwnFolders | OwnBoxes | OwnShards
@@ -123,4 +162,4 @@ class Record:
     @property
     def task(self) -> Task:
         """What networks can be trained for on it."""
-        return "detection" if isinstance(self.source, Scenes | OwnBoxes) else "classification"
+        return self.source.task

@@ -6,7 +6,7 @@ rendered from these declarations. The docstring under an attribute is its help t
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -75,6 +75,21 @@ class Clash(ValueError):
         self.allowed = allowed
 
 
+class Extent(NamedTuple):
+    """What a search knows of a number that says how far a step goes.
+
+    `sign`: 1 where more of it leaves less of every amount, -1 where less of it does, 0 where neither is sure. `ends`:
+    whether a network allows so much of it and no more (`engine.errors.OutOfReach`), so that the most has to be found.
+    """
+
+    sign: Literal[1, -1, 0] = 1
+    ends: bool = False
+
+
+UNKNOWN = Extent(0)
+"""Of any other parameter."""
+
+
 class StepParams(Params):
     """What every step of a pipeline has; each step kind is one subclass."""
 
@@ -104,6 +119,8 @@ class StepParams(Params):
     """Whether times are measured in a part of the step alone, if at all: it computes beside others but for that."""
     rates_of: ClassVar[str] = ""
     """What an earlier `sensitivity` step must have measured (its `of`) for those scopes of the step that go by it."""
+    extents: ClassVar[Mapping[str, Extent]] = {}
+    """Numbers that say how far the step goes, by their dotted names; a search takes others as they are."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Packages beyond torch's own whose versions can change the step's result."""
     makes: ClassVar[Overlay | None] = None

@@ -1,10 +1,11 @@
 """The step that drops whole blocks."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from engine.params.base import Clash, Family, Names, StepParams, param
+from engine.params.base import Clash, Extent, Family, Names, StepParams, param
 
 
 class PruneBlocks(StepParams):
@@ -14,6 +15,7 @@ class PruneBlocks(StepParams):
     kind: ClassVar[str] = "prune.blocks"
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {"speedup": Extent(ends=True), "count": Extent(0, ends=True)}
     renames: ClassVar[bool] = True
     fits_by: ClassVar[tuple[str, ...]] = ("count", "speedup", "keep")
 

@@ -1,10 +1,11 @@
 """The step that removes whole channels."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, Rate, StepParams, defaults, param
+from engine.params.base import Clash, Extent, Family, Names, Params, Rate, StepParams, defaults, param
 from engine.params.overlays import TABLES, Overlay
 from engine.params.pruning import OneShot, Schedule
 from engine.params.runtimes import LARGEST_BATCH, Runtime, TargetRuntime
@@ -54,6 +55,9 @@ SparsityLearning = Annotated[
 ]
 
 
+Criterion = Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"]
+
+
 class LatencyTarget(Params):
     """Prune until the model is measured to be this much faster, where it buys the most time."""
 
@@ -74,6 +78,10 @@ class PruneChannels(StepParams):
     version: ClassVar[int] = 11
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {
+        **dict.fromkeys(("ratio", "speedup", "compression"), Extent(ends=True)),
+        "latency.speedup": Extent(0, ends=True),
+    }
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
     spares_skipped: ClassVar[bool] = False
     resizes: ClassVar[bool] = True
@@ -82,9 +90,7 @@ class PruneChannels(StepParams):
         *("ratio", "speedup", "compression", "latency", "floor", "round_to"),
     )
 
-    criterion: Literal[
-        "auto", "l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"
-    ] = "auto"
+    criterion: Literal["auto", Criterion] = "auto"
     """A channel's importance, summed over what is coupled to it: norms, BatchNorm's scale, the loss to first (Taylor)
     or second order (Hessian), or what the answer loses (`output`). `auto`: `output` where a classifier's channels go at
     once, with `repair` and no latency; else `l2`."""

@@ -1,10 +1,11 @@
 """The step that lets weights share few values."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.params.base import Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Extent, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import Overlay, exclusive_with, ordered
 from engine.params.variants import kind_from_name
 
@@ -39,6 +40,7 @@ class ClusterWeights(StepParams):
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {"centroids": Extent(-1)}
     renames: ClassVar[bool] = True
     fits_by: ClassVar[tuple[str, ...]] = ("method", "skip")
 

@@ -1,10 +1,11 @@
 """Steps that let filters or kernels share what is alike in them."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Clash, Extent, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import EVERY, Overlay, exclusive_with
 from engine.params.variants import kind_from_name
 
@@ -43,6 +44,7 @@ class ClusterFilters(StepParams):
     version: ClassVar[int] = 4
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {"ratio": Extent(ends=True)}
     renames: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
     fits_by: ClassVar[tuple[str, ...]] = ("method", "skip")

@@ -1,10 +1,11 @@
 """The step that splits layers in a chain of smaller ones."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Clash, Extent, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import EVERY, Overlay
 from engine.params.variants import kind_from_name
 
@@ -42,6 +43,7 @@ class Factorize(StepParams):
     solver: ClassVar[int] = 2
     family: ClassVar[Family] = "factorization"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {"rank.ratio": Extent()}
     fits_by: ClassVar[tuple[str, ...]] = ("layers", "scheme")
     renames: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(EVERY)

@@ -1,10 +1,11 @@
 """Steps that remove weights."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, Rate, StepParams, defaults, param
+from engine.params.base import Clash, Extent, Family, Names, Params, Rate, StepParams, defaults, param
 from engine.params.overlays import Overlay
 from engine.params.variants import kind_from_name
 
@@ -38,6 +39,7 @@ class Cubic(Rounds):
     kind: Literal["cubic"] = "cubic"
 
 
+Criterion = Literal["l1", "taylor", "obs", "random"]
 Schedule = Annotated[OneShot | Linear | Cubic, Field(discriminator="kind"), kind_from_name]
 
 
@@ -51,13 +53,14 @@ class PruneWeights(StepParams):
     makes: ClassVar[Overlay | None] = Overlay.MASK
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {"sparsity": Extent()}
     fits_by: ClassVar[tuple[str, ...]] = ("pattern", "layers", "skip")
 
     scope: Literal["local", "global", "sensitivity", "solved"] = "global"
     """Where weights compete: within each layer (`local`), over the whole model (`global`), or within each layer at
     rates by what an earlier `sensitivity` step measured: at which the loss is predicted to rise alike in all
     (`sensitivity`), or the network's outputs to deviate least in sum (`solved`)."""
-    criterion: Literal["l1", "taylor", "obs", "random"] = "l1"
+    criterion: Criterion = "l1"
     """What a weight's importance is: magnitude, squared gradient × weight (Molchanov 2019), what its layer's outputs
     lose while the others make up for it (as in Optimal Brain Compression, Frantar & Alistarh 2022; magnitude then
     tells how many weights of each layer stay), or chance."""

@@ -1,10 +1,11 @@
 """The step that rounds weights to few bits and leaves a network that trains on."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Extent, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import Overlay, exclusive_with, ordered
 from engine.params.variants import kind_from_name
 
@@ -42,6 +43,7 @@ class QuantizeWeights(StepParams):
     version: ClassVar[int] = 3
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
+    extents: ClassVar[Mapping[str, Extent]] = {"bits": Extent(-1)}
     fits_by: ClassVar[tuple[str, ...]] = ("layers",)
     makes: ClassVar[Overlay | None] = Overlay.GRID
     never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.GRID)

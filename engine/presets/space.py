@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 from engine.errors import Problem
+from engine.params.base import UNKNOWN, Extent
 from engine.params.rows import Row, find
 from engine.params.training import Fit
 from engine.presets import sweep
@@ -36,6 +37,7 @@ class Dimension:
     """A parameter that the search sets: one of `values`, or (where there are none) a number from `low` to `high`.
 
     `opens`: at `low` itself the parameter has no value, because its bound is exclusive: the step is left out there.
+    `extent`: what its step's class says of it as a number that tells how far the step goes.
     """
 
     path: str
@@ -46,6 +48,7 @@ class Dimension:
     high: float = 0.0
     whole: bool = False
     opens: bool = False
+    extent: Extent = UNKNOWN
     written: Scalar = dataclasses.field(default=Scalar(None, "", ""), compare=False)
 
     @property
@@ -231,7 +234,8 @@ def _below(step: StepNode, node: Mapping, field: tuple[str, ...]) -> Iterator[Di
 def _dimension(step: StepNode, node: Node, field: tuple[str, ...], row: Row) -> Dimension | Problem | None:
     """The dimension that a value opens; None for a plain value."""
     path = ".".join((step.name, *field))
-    own = Dimension(path, step.index, field, written=Scalar(None, node.place, node.path))
+    extent = step.cls.extents.get(".".join(field), UNKNOWN) if step.cls else UNKNOWN
+    own = Dimension(path, step.index, field, extent=extent, written=Scalar(None, node.place, node.path))
     if isinstance(node, Listing):
         if field == ("id",):
             return Problem(node.place, node.path, given(node), "one name")

@@ -41,7 +41,7 @@ def of_study(
     run: RunDir, state: StudyState, trial: TrialState | None = None, asked: pick.Asked = None
 ) -> Iterator[Clip]:
     """The table of its trials, the verdict, its preset, and the commands that run it, or one of its trials, again."""
-    choice = pick.pick(state, pick.rule(run.settings(), asked))
+    choice = pick.asked_for(state, run.settings(), asked)
     if choice is not None:
         yield Clip("verdict", visible(pick.verdict(choice)))
     if state.trials:

@@ -49,7 +49,7 @@ class Reported:
 def reported(run: RunDir, state: StudyState, asked: pick.Asked = None) -> Reported:
     """Gather it; the pick is by what is `asked` for in place of what the preset says."""
     settings = run.settings()
-    return Reported(run, state, settings, written.read(run), pick.pick(state, pick.rule(settings, asked)))
+    return Reported(run, state, settings, written.read(run), pick.asked_for(state, settings, asked))
 
 
 def report(studies: Sequence[Reported], now: float | None = None) -> Report:

@@ -22,6 +22,7 @@ from engine.results.summary import (
 )
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
+from engine.text.phrases import last_parts
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def of_trials(state: StudyState, picked: pick.Pick | None = None) -> Grid:
     measures = _columns(state, names)
     unfinished = ["status"] if any(trial.status != "done" for trial in state.trials) else []
     ends = path_values(state, names)
-    headers = ["trial", *_short(names), *unfinished, *[_header(m) for m in measures]]
+    headers = ["trial", *last_parts(names), *unfinished, *[_header(m) for m in measures]]
     text_columns: list[tables.Align] = ["left"] * (len(names) + len(unfinished))
     rows = [["base", *["" for _ in text_columns], *_baseline_cells(state, measures)]]
     for trial in state.trials:
@@ -96,12 +97,6 @@ def _of_search(state: StudyState, picked: pick.Pick | None) -> Grid:
     headers = ["trial", "the front, then finalists", "validation", "test", _header(goal), *map(_header, more)]
     left: list[tables.Align] = ["right", "left", "right", "right", "right", "right", "right", "left"]
     return Grid([*headers, "where"], rows, [*left[: len(headers)], "left"])
-
-
-def _short(names: list[str]) -> list[str]:
-    """The last part of each dotted name where that is enough to tell them apart."""
-    ends = [name.rpartition(".")[2] for name in names]
-    return [end if ends.count(end) == 1 else name for name, end in zip(names, ends, strict=True)]
 
 
 def _columns(state: StudyState, parameters: list[str]) -> list[str]:

@@ -200,7 +200,7 @@ def choose(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None
         raise UsageError(
             f"No trial of {run.name} is finished yet", "", f"`secateur watch {run.name}` follows it."
         )
-    best_pick = pick.pick(state, pick.rule(run.settings(), asked))
+    best_pick = pick.asked_for(state, run.settings(), asked)
     if best_pick is not None:
         return best_pick.trial, pick.verdict(best_pick)
     best = max(finished, key=_validation)

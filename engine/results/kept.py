@@ -19,11 +19,11 @@ def repicked(run: RunDir, status: Status, asked: "Asked") -> Status:
         return status
     if not isinstance(asked, tuple) and status.pick.get("allowed", asked / 100) == asked / 100:
         return status
-    from engine.results.pick import as_json, pick, rule
+    from engine.results.pick import as_json, asked_for
     from engine.studies.state import MALFORMED, load
 
     try:
-        return replace(status, pick=as_json(pick(load(run.path), rule(run.settings(), asked))))
+        return replace(status, pick=as_json(asked_for(load(run.path), run.settings(), asked)))
     except (SecateurError, *MALFORMED):  # whoever opens it is told; the list shows the pick that is kept
         return status
 

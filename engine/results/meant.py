@@ -14,7 +14,7 @@ def meant(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None)
     """
     if wanted not in ("", pick.PICK):
         return numbered(run, state, wanted)
-    choice = pick.pick(state, pick.rule(run.settings(), asked))
+    choice = pick.asked_for(state, run.settings(), asked)
     if choice is None:
         detail = failures.lines(state) or [f"{pick.without(state)}."]
         raise UsageError(f"Study {run.name} has no pick", "\n".join(detail), f"Name a trial: {run.name}:0.")

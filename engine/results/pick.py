@@ -81,8 +81,13 @@ Asked = float | tuple[limits.Limit, ...] | None
 limits; None: as the preset says."""
 
 
-class Moved(Rule):
-    """A rule with other limits than those that a search has made its own choice by."""
+def asked_for(state: StudyState, settings: "StudySettings | None", asked: Asked = None) -> Pick | None:
+    """The pick of a study by what its preset says, with what is `asked` for; by the standard without its settings."""
+    if settings is None:
+        return pick(state)
+    if isinstance(asked, tuple):
+        return within_limits(state, settings.pick, asked)
+    return pick(state, rule(settings, asked))
 
 
 def rule(settings: "StudySettings", asked: Asked = None) -> Rule:
@@ -93,6 +98,13 @@ def rule(settings: "StudySettings", asked: Asked = None) -> Rule:
     return kept if asked is None else kept.model_copy(update={"within": asked})
 
 
+def within_limits(state: StudyState, by: Rule, to: Sequence[limits.Limit]) -> Pick | None:
+    """The pick with these limits in place of the rule's own. Where they are others, a search's own choice, which was
+    made by the rule's, does not count."""
+    by_these = moved(by, to)
+    return pick(state, by_these, by_choice=by_these is by)
+
+
 def moved(by: Rule, to: Sequence[limits.Limit]) -> Rule:
     """The rule with these limits in place of its own; itself where these are its own."""
     lost = limits.loss(to)
@@ -101,22 +113,21 @@ def moved(by: Rule, to: Sequence[limits.Limit]) -> Rule:
     own = {name: limits.parse(name, value).written for name, value in by.limits.items()}
     if (within, bounds) == (by.within, own):
         return by
-    return Moved.model_construct(**{**dict(by), "within": within, "limits": bounds})
+    return by.model_copy(update={"within": within, "limits": bounds})
 
 
-def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
+def pick(state: StudyState, by: Rule = STANDARD, *, by_choice: bool = True) -> Pick | None:
     """The trial of the smallest model that loses at most `by.within` points of validation accuracy (or mAP50-95).
 
-    Of a search that is through, its own choice, which was made so among its finalists (`engine.search.choice`);
-    by a rule whose limits were `Moved`, and until it is through, what meets them of all that it has tried, finalists as
-    they ended.
+    Of a search that is through, its own choice, which was made so among its finalists (`engine.search.choice`); if not
+    `by_choice`, and until it is through, what meets the limits of all that it has tried, finalists as they ended.
     Small is what has least of the goal, see `goal_of`. Trials that differ in their seed alone are judged by their
     means, and the one that is best on validation stands for them. Nothing is chosen on the test split. A model that
     is no smaller than its baseline, or whose network only ever guessed, is never the pick, unless a search chose it.
     Where every smaller one loses more, the one that loses least is it (`Pick.within` is False). None while no such
     model is done (`without` says why).
     """
-    if chosen := [] if isinstance(by, Moved) else _chosen(state):
+    if chosen := _chosen(state) if by_choice else []:
         return best(judged(state, chosen, by, smaller=False))
     beside = (searches.BASELINE, searches.UNCOMPRESSED) if searches.is_search(state) else ()
     tried = _informed(one for one in state.trials if searches.role(one) not in beside)
@@ -179,7 +190,7 @@ def _has_latency(trial: TrialState, by: Rule) -> bool:
 
 def trials(studies: "Iterable[tuple[StudySettings, StudyState]]", asked: Asked = None) -> list[TrialState]:
     """The picked trial of each study that has one, by what is `asked` for."""
-    return [picked.trial for settings, state in studies if (picked := pick(state, rule(settings, asked)))]
+    return [picked.trial for settings, state in studies if (picked := asked_for(state, settings, asked))]
 
 
 def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) -> str:

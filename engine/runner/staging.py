@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from engine import datasets
 from engine.datasets.locate import Location, stored
-from engine.datasets.records import Bundled, Idx, OwnBoxes, OwnFolders, Scenes
+from engine.datasets.records import OwnBoxes
 from engine.machine import private
 from engine.params.preset import Data
 from engine.studies.job import JobRequest
@@ -43,7 +43,8 @@ def stage(data: Data, workspace: Path, disk: Path | None, about: str) -> tuple[s
     location = datasets.locate(data, workspace)
     if disk is None:
         return None, f"no folder on the node's disk is named by {', '.join(DISKS)}"
-    if location.record is None or isinstance(location.record.source, Bundled | Scenes | OwnBoxes):
+    source = location.record.source if location.record else None
+    if source is None or source.bundled or isinstance(source, OwnBoxes):
         return None, f"of {location.name} there is no one folder to copy"
     parts = _parts(location, data)
     ours = private.below(disk)
@@ -122,10 +123,10 @@ def _parts(location: Location, data: Data) -> list[Path]:
     """What is to be copied: the whole folder if it is the data set's own, else what the set is known to consist of."""
     record, root = location.record, location.root
     assert record is not None
-    own = isinstance(record.source, OwnFolders) or data.root is not None or root.name == record.name
+    own = record.source.own or data.root is not None or root.name == record.name
     if own or not record.files:
         return sorted(root.iterdir())
-    named = [stored(root / name, isinstance(record.source, Idx)) for name in record.files]
+    named = [stored(root / name, record.source.packed) for name in record.files]
     return sorted({root / path.relative_to(root).parts[0] for path in named})
 
 

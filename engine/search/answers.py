@@ -47,7 +47,7 @@ class Answer:
 
 def answer(state: StudyState, rule: Rule, limits: Sequence[Limit]) -> Answer:
     """What to take within `limits`, of all that the search has tried; `rule` says what is to be least."""
-    found = pick.pick(state, pick.moved(rule, limits))
+    found = pick.within_limits(state, rule, limits)
     return Answer(tuple(limits), found, found is not None and role(found.trial) == FINALIST)
 
 

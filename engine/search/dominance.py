@@ -15,16 +15,6 @@ from engine.search.history import Candidate
 from engine.search.ranking import Ranking
 from engine.search.task import Task
 
-HARSHER: dict[tuple[str, ...], int] = {
-    ("speedup",): 1,
-    ("compression",): 1,
-    ("sparsity",): 1,
-    ("ratio",): 1,
-    ("rank", "ratio"): 1,
-    ("bits",): -1,
-    ("centroids",): -1,
-}
-"""Parameters that say how far a step goes: the sign of the way in which amounts fall."""
 SLACK = 1.05
 """How many times the most that it may have a milder point's neighbour has: files are not in order to the byte."""
 
@@ -78,6 +68,6 @@ def milder(space: Space, point: Point, other: Point, *, switches: bool = True) -
 
 
 def _no_harsher(dimension: Dimension, value: Any, other: Any) -> bool:
-    sign = HARSHER.get(dimension.field, 0)
+    sign = dimension.extent.sign
     numbers = isinstance(value, int | float) and isinstance(other, int | float)
     return bool(value == other or (sign and numbers and sign * (value - other) <= 0))

@@ -54,10 +54,8 @@ ESTIMATED = 1.5
 NOISY = 1.3
 """The same for latencies, which are measured briefly; and for amounts that go in whole channels, `COARSE`."""
 COARSE = 1.05
-FURTHER = (("speedup",), ("compression",), ("ratio",), ("count",), ("latency", "speedup"))
-"""Parameters of which a network allows so much and no more (`engine.errors.OutOfReach`)."""
 DECIDES = ("floor", "round_to", "scope", "skip", "keep")
-"""Parameters of the same steps that decide over how much."""
+"""Parameters that decide how much a network allows of those whose `Extent` ends."""
 COMBINED = 16
 """Combinations of their values, at most, for each of which that is found out."""
 
@@ -114,7 +112,7 @@ def _techniques(spec: Spec) -> Iterator[dict[str, Any]]:
                 levels.append(level)
         if any(levels):
             furthest = [] if changed else list(_furthest(spec, name, own))
-            fields = [list(one.field) for one in own if one.field in FURTHER]
+            fields = [list(one.field) for one in own if one.extent.ends]
             yield {"name": name, "levels": levels, "fields": fields, "furthest": furthest}
             changed |= any(STEPS[level["kind"]].changes_layers() for level in levels if level)
 
@@ -122,7 +120,7 @@ def _techniques(spec: Spec) -> Iterator[dict[str, Any]]:
 def _furthest(spec: Spec, name: str, own: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
     """Of each number that a network may not allow: the step with it at its most, and other such numbers at their
     least, for all combinations of what else decides over it."""
-    able = [one for one in own if one.field in FURTHER]
+    able = [one for one in own if one.extent.ends]
     mildest = {one.path: _in_order(one).first for one in own}
     for one in able:
         beside = [other for other in own if other.field[0] in DECIDES]

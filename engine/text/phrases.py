@@ -70,3 +70,13 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     """
     more = len(names) - most
     return ", ".join(names if more <= 1 else [*names[:most], f"and {more} more"])
+
+
+def last_parts(names: Sequence[str]) -> list[str]:
+    """The last part of each dotted name, where no other one ends alike; else the name.
+
+    >>> last_parts(["prune.weights.sparsity", "train.epochs", "finetune.epochs"])
+    ['sparsity', 'train.epochs', 'finetune.epochs']
+    """
+    ends = [name.rpartition(".")[2] for name in names]
+    return [end if ends.count(end) == 1 else name for name, end in zip(names, ends, strict=True)]

@@ -57,8 +57,8 @@ def _data_set(name: str, workspace: Path) -> Entry:
     record = RECORDS.get(name)
     if record is None:
         return Entry(name, "")
-    if name == "imagefolder":
-        return Entry(name, "your own images: name their folder as data.root")
+    if record.source.own:
+        return Entry(name, f"{record.title} (name it as data.root)")
     classes = f", {record.classes} classes" if record.classes else ""
     images = f", {count(record.images.total)} images" if record.images else ""
     return Entry(name, f"{record.title}{classes}{images}", _missing(name, workspace))

@@ -68,7 +68,7 @@ class CompareActions(BaseScreen):
         run = self.session.run(study)
         with readable(run):
             state = load(run.path)
-            choice = pick.pick(state, pick.rule(run.settings(), self.session.asked(run.name)))
+            choice = pick.asked_for(state, run.settings(), self.session.asked(run.name))
             picked = choice.trial if choice else None
             here = str(picked.index) if index in ("", pick.PICK) and picked else index
             done = [

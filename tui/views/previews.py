@@ -175,5 +175,5 @@ def of_study(run: RunDir, asked: pick.Asked) -> Builder:
         state, settings = load(run.path), run.settings()
     except (SecateurError, *MALFORMED):
         return lambda width: about(listed, width)
-    picked = pick.pick(state, pick.rule(settings, asked))
+    picked = pick.asked_for(state, settings, asked)
     return Curve(listed, figure_of(state, settings.plot, [picked.trial] if picked else []))

@@ -63,7 +63,7 @@ class Live(Vertical):
         from engine.results import pick
         from tui.widgets import trials
 
-        picked = pick.pick(state, pick.rule(settings, self.asked) if settings else pick.STANDARD)
+        picked = pick.asked_for(state, settings, self.asked)
         self.query_one(Verdict).show_pick(state, picked)
         live = state.status in OPEN
         plot = settings.plot if settings else None

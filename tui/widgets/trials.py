@@ -14,6 +14,7 @@ from engine.results.summary import path_values, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.studies.status import OPEN
 from engine.text import numbers
+from engine.text.phrases import last_parts
 from tui.keys.action import hint
 from tui.widgets.table import Cell, Column, Row
 
@@ -74,18 +75,12 @@ def without_curve(
 
 def columns(names: Sequence[str], results: Sequence[str]) -> list[Column]:
     """The columns of the list of trials: how it stands and what came of it before what it was made from."""
-    swept = [Column(short(name, names), widest=14, rank=place) for place, name in enumerate(names, 1)]
+    swept = [Column(name, widest=14, rank=place) for place, name in enumerate(last_parts(names), 1)]
     measured = [
         Column(measure(name).short or name, "right", rank=len(names) + place if place else 0)
         for place, name in enumerate(results)
     ]
     return [Column("#", "right"), Column("state", widest=30), *measured, *swept]
-
-
-def short(name: str, names: Sequence[str]) -> str:
-    """A parameter's last word, if no other has it too."""
-    last = name.rpartition(".")[2]
-    return name if sum(other.rpartition(".")[2] == last for other in names) > 1 else last
 
 
 def row(

@@ -177,7 +177,7 @@ def suggested(run: RunDir, asked: "Asked" = None) -> "tuple[list[Suggestion], st
 
     with readable(run):
         found = state.load(run.path)
-        choice = pick.pick(found, pick.rule(run.settings(), asked))
+        choice = pick.asked_for(found, run.settings(), asked)
         return suggestions.suggestions(run, found, choice), suggestions.without(found, choice)
 
 

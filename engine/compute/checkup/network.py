@@ -1,9 +1,7 @@
 """The check-up of one network: built, run on real images, kept and read back, exported, before anything is trained."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -15,7 +13,7 @@ from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset
 from engine.compute.data.words import seen
 from engine.compute.layers import overlays
-from engine.compute.layers.copies import contents, copied
+from engine.compute.layers.copies import copied, layers_in
 from engine.compute.layers.passes import evaluating, single_valued_norms
 from engine.compute.layers.select import check_named, check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
@@ -130,11 +128,11 @@ def _checked(tried: Tried) -> dict[str, Any]:
 def _unseen(model: nn.Module) -> list[str]:
     """A note on layers in plain lists, dictionaries and functions: torch does not know that they are part of the
     network."""
-    seen = set(map(id, model.modules()))
+    own = set(map(id, model.parameters()))
     names = []
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
-            if any(id(layer) not in seen and list(layer.parameters()) for layer in _held(value)):
+            if any(id(weight) not in own for layer in layers_in(value) for weight in layer.parameters()):
                 names.append(f"{name}.{attribute}" if name else attribute)
     if not names:
         return []
@@ -142,23 +140,6 @@ def _unseen(model: nn.Module) -> list[str]:
         f"layers in {listed(names)}, held by a plain list, a dictionary or a function, are neither trained nor "
         "counted, as torch does not see them: use nn.ModuleList, nn.ModuleDict or a module of your own"
     ]
-
-
-def _held(value: object, deep: int = 4) -> Iterator[nn.Module]:
-    """Layers in a value that is no layer, and in those that it holds, so many deep."""
-    within: Iterable[object] = ()
-    match value:
-        case dict():
-            within = value.values()
-        case list() | tuple():
-            within = value
-        case FunctionType():
-            within = (one for cell in value.__closure__ or () for one in contents(cell))
-    for one in within if deep else ():
-        if isinstance(one, nn.Module):
-            yield one
-        else:
-            yield from _held(one, deep - 1)
 
 
 def _check_trainable(model: nn.Module, name: str) -> None:

@@ -29,7 +29,7 @@ from engine.compute.numerics.seeds import generator
 from engine.datasets import Location
 from engine.datasets import fingerprint as fingerprint_of
 from engine.datasets.preprocess import OWN_STATISTICS, resolve, usual
-from engine.datasets.records import OwnFolders, OwnShards, Task
+from engine.datasets.records import Task
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
 from engine.text.phrases import counted
@@ -74,7 +74,7 @@ def load(
     train, validation, test = (Split(part.images, part.labels) for part in parts)
     drawn = _drawn(source)
     # How a published set is split is known of it.
-    own = location.record is None or isinstance(location.record.source, OwnFolders | OwnShards)
+    own = location.record is None or location.record.source.own
     told = _told(drawn, parts, len(source.train.labels)) if own and "test" in drawn else ""
     # Last, so that nothing of what was read is of files that were changed before it was.
     if location.record is not None and fingerprint not in (None, fingerprint_of(params, location, cache)):

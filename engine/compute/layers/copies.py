@@ -1,7 +1,7 @@
 """Copies of networks that are on their own, whatever functions their modules keep."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator, Sequence
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
@@ -45,34 +45,64 @@ class _Binding:
         return self._copies[id(value)]
 
     def _bound(self, value: Any) -> Any:
-        match value:
-            case FunctionType():
-                held = (value.__closure__, value.__defaults__, value.__kwdefaults__)
-                return self._made(value, held, lambda parts: _function(value, *parts))
-            case MethodType():
-                return self._made(value, (value.__func__, value.__self__), lambda parts: MethodType(*parts))
-            case CellType() if held := contents(value):
-                return self._made(value, held, lambda parts: CellType(*parts))
-            case dict():
-                return self._made(value, value.values(), lambda parts: dict(zip(value, parts, strict=True)))
-            case list():
-                return self._made(value, value, list)
-            case tuple() if type(value) is tuple:
-                return self._made(value, value, tuple)
-            case _:
-                return value
-
-    def _made(self, value: Any, held: Iterable[Any], make: Callable[[list[Any]], Any]) -> Any:
+        held = holdings(value)
         parts = [self(part) for part in held]
-        return value if all(a is b for a, b in zip(parts, held, strict=True)) else make(parts)
+        return value if all(a is b for a, b in zip(parts, held, strict=True)) else _with(value, parts)
 
 
-def contents(cell: CellType) -> tuple[Any, ...]:
-    """What a function holds in the variable `cell` of the code around it; empty where it has no value yet."""
-    try:
-        return (cell.cell_contents,)
-    except ValueError:
-        return ()
+def holdings(value: Any) -> Sequence[Any]:
+    """What a function, a method or a container holds, one level deep; nothing of any other value.
+
+    Of a function that is what it keeps of the code around it, and its defaults.
+    """
+    match value:
+        case FunctionType():
+            return value.__closure__, value.__defaults__, value.__kwdefaults__
+        case MethodType():
+            return value.__func__, value.__self__
+        case CellType():  # a variable of the code around a function
+            try:
+                return (value.cell_contents,)
+            except ValueError:  # it has no value yet
+                return ()
+        case dict():
+            return list(value.values())
+        case list() | tuple():
+            return value
+        case _:
+            return ()
+
+
+def layers_in(value: Any) -> Iterator[nn.Module]:
+    """The layers that a value holds which is none, at any depth but within one another."""
+    known: set[int] = set()
+    waiting = [*holdings(value)]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, nn.Module):
+            yield one
+        elif id(one) not in known:
+            known.add(id(one))
+            waiting += holdings(one)
+
+
+def _with(value: Any, parts: list[Any]) -> Any:
+    """The value with other `parts` in the place of its `holdings`."""
+    match value:
+        case FunctionType():
+            return _function(value, *parts)
+        case MethodType():
+            return MethodType(*parts)
+        case CellType():
+            return CellType(*parts)
+        case dict():
+            return dict(zip(value, parts, strict=True))
+        case list():
+            return parts
+        case tuple() if type(value) is tuple:
+            return tuple(parts)
+        case _:  # a tuple with names, which takes its parts in some way of its own
+            return value
 
 
 def _function(function: FunctionType, closure: Any, defaults: Any, by_name: Any) -> FunctionType:

@@ -63,6 +63,17 @@ class Counts:
         """Plain JSON values."""
         return asdict(self)
 
+    @property
+    def measures(self) -> dict[str, float]:
+        """The model's own numbers, by the names of the measures that they are."""
+        return {
+            "parameters": self.parameters,
+            "nonzero_parameters": self.nonzero,
+            "sparsity": self.sparsity,
+            "macs": self.macs,
+            "effective_macs": self.effective_macs,
+        }
+
 
 def count(model: nn.Module, shape: tuple[int, ...]) -> Counts:
     """Count `model`, with its masks applied, on one image of `shape` (C, H, W), in eval mode.

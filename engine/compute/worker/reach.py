@@ -137,13 +137,7 @@ class _Reach:
         row: dict[str, Any] = {"name": name, "level": level}
         try:
             model = self._changed(steps)
-            counts = count(torch_part(model), (self.data.channels, *self.data.size))
-            row |= {
-                "parameters": counts.parameters,
-                "nonzero_parameters": counts.nonzero,
-                "macs": counts.macs,
-                "effective_macs": counts.effective_macs,
-            }
+            row |= count(torch_part(model), (self.data.channels, *self.data.size)).measures
             if self.node.material["size"]:
                 row["size"] = of_model(model)
             if timed and self.latency is not None:

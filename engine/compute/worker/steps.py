@@ -258,11 +258,7 @@ def _cheap(validation: Score, counts: Counts) -> dict[str, Any]:
     return {
         **{f"validation_{name}": value for name, value in validation.measures.items()},
         **_known("validation_loss", validation.loss),
-        "parameters": counts.parameters,
-        "nonzero_parameters": counts.nonzero,
-        "sparsity": counts.sparsity,
-        "macs": counts.macs,
-        "effective_macs": counts.effective_macs,
+        **counts.measures,
     }
 
 

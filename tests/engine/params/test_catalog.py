@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from engine.datasets import RECORDS
-from engine.params.catalog import DATASETS, MODELS
+from engine.params.catalog import DATASETS, DETECTION, MODELS
+from engine.presets.checks import OWN_DATA
 
 _FLOW = "optical flow"
 _STEREO = "stereo matching"
@@ -78,3 +79,5 @@ def test_names_and_records_agree() -> None:
     assert set(DATASETS) == set(RECORDS)
     assert len(set(DATASETS)) == len(DATASETS)
     assert all(record.name == name for name, record in RECORDS.items())
+    assert {name for name, record in RECORDS.items() if record.task == "detection"} == set(DETECTION)
+    assert {name for name, record in RECORDS.items() if record.source.own} == set(OWN_DATA)

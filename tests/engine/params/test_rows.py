@@ -25,6 +25,18 @@ def test_every_parameter_has_a_help_text_a_type_and_a_phrase(cls: type[Params]) 
         assert one.allowed()
 
 
+@pytest.mark.parametrize("cls", EVERYTHING, ids=lambda cls: cls.__name__)
+def test_every_value_of_a_choice_says_what_it_means(cls: type[Params]) -> None:
+    """`engine.params.choices` has the lines of those that are no classes."""
+    unsaid = [
+        (one.path, choice)
+        for one in describe(cls)
+        for choice, meaning in zip(one.choices, one.meanings, strict=True)
+        if one.type == "choice" and not meaning
+    ]
+    assert unsaid == []
+
+
 @pytest.mark.parametrize("cls", STEPS.values(), ids=lambda cls: cls.__name__)
 def test_the_defaults_shown_are_the_defaults_used(cls: type[Params]) -> None:
     made = cls()

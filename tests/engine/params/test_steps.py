@@ -7,6 +7,7 @@ import pytest
 
 from engine import params
 from engine.params import CLASSES, STEPS, Step, StepParams
+from engine.params.rows import find
 
 
 def test_the_table_has_every_step_under_its_kind() -> None:
@@ -27,6 +28,13 @@ def test_a_step_can_be_had_by_the_name_of_its_class() -> None:
     with pytest.raises(AttributeError, match="Prunes"):
         params.Prunes  # noqa: B018
     assert "prunes" not in STEPS and STEPS.get("prunes") is None
+
+
+def test_what_says_how_far_a_step_goes_is_a_number_of_it() -> None:
+    for cls in STEPS.values():
+        found = [find(cls, name) for name in cls.extents]
+        assert all(row is not None and row.type in ("number", "integer") for row in found), cls.kind
+        assert cls.compresses or not found
 
 
 def test_keys_are_those_of_before_there_were_layers_where_none_is_named() -> None:

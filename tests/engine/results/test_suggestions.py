@@ -24,7 +24,7 @@ def found(
 
 def of(run: RunDir, within: float) -> list[Suggestion]:
     state = load(run.path)
-    return suggestions.suggestions(run, state, pick.pick(state, pick.rule(run.settings(), within)))
+    return suggestions.suggestions(run, state, pick.asked_for(state, run.settings(), within))
 
 
 def test_a_knee_is_swept_more_finely_and_nothing_else(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,8 @@ from engine.compute.steps.channels.groups import Cut, Group
 from engine.compute.steps.channels.output_loss import output_losses
 from engine.compute.tasks import task_of
 from engine.errors import SecateurError
+from engine.params.channels import Criterion
 from engine.text.phrases import listed
-
-Criterion = Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"]
 
 TAYLOR_IMAGES = 1024
 """Training images whose gradients Taylor importance is estimated from."""
@@ -69,6 +68,8 @@ def _scores(
                 return _by_gradients(model, groups, context, HESSIAN_IMAGES, 1, second=True)
         case "output":
             return _by_output(model, groups, context)
+        case _:
+            assert_never(criterion)
 
 
 def _by_output(model: nn.Module, groups: list[Group], context: Context) -> dict[str, Tensor]:

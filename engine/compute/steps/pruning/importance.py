@@ -1,6 +1,6 @@
 """How much a weight matters: one score per weight, larger is more important."""
 
-from typing import Literal, assert_never
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from engine.compute.layers.passes import differentiable
 from engine.compute.layers.select import weight_of
 from engine.compute.numerics.seeds import generator
 from engine.compute.tasks import task_of
+from engine.params.pruning import Criterion
 
 TAYLOR_IMAGES = 1024
 """Training images on which gradients are taken."""
@@ -19,7 +20,7 @@ TAYLOR_BATCH = 128
 
 
 def importance(
-    criterion: Literal["l1", "taylor", "obs", "random"],
+    criterion: Criterion,
     model: nn.Module,
     layers: dict[str, nn.Module],
     context: Context,

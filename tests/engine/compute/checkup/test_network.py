@@ -147,6 +147,27 @@ def closed(channels, classes, size):
     return net
 
 
+def by_default(channels, classes, size):
+    net = Net(channels, classes, "plain")
+    net.norm.hidden = lambda x, layer=nn.Linear(64, 64): layer(x)
+    return net
+
+
+class Watching(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def watch(self, module, inputs, output):
+        pass
+
+
+def watched(channels, classes, size):
+    net = Net(channels, classes, "plain")
+    net.norm.register_forward_hook(Watching(net).watch)
+    return net
+
+
 def sixteen_bits(channels, classes, size):
     return Net(channels, classes, "in_16_bits").half()
 
@@ -228,10 +249,16 @@ def test_what_works_in_a_way_that_a_reader_should_know_is_told(
     assert all(words in note for words, note in zip(told, notes, strict=True))
 
 
-@pytest.mark.parametrize(("name", "where"), [("listed", "more"), ("closed", "norm.hidden")])
+@pytest.mark.parametrize(
+    ("name", "where"), [("listed", "more"), ("closed", "norm.hidden"), ("by_default", "norm.hidden")]
+)
 def test_layers_that_torch_does_not_see_are_told(tried: Try, name: str, where: str) -> None:
     note = tried(name)["notes"][-1]
     assert f"layers in {where}, held by a plain list" in note and "nn.ModuleList" in note
+
+
+def test_what_holds_the_network_around_it_has_no_layers_that_torch_does_not_see(tried: Try) -> None:
+    assert not [note for note in tried("watched")["notes"] if "plain list" in note]
 
 
 def line(text: str) -> str:
