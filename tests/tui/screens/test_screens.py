@@ -259,21 +259,6 @@ async def test_choosing_axes_pareto_log_and_zoom(tmp_path: Path) -> None:
         await shows(pilot, "x epoch", "validation accuracy", "train")
 
 
-async def test_a_zoom_is_of_the_study_that_was_looked_at(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        fabricate.finished(tmp_path, name)
-    app = Lab(None, tmp_path, "curves")
-    app.session.show("one-1")
-    async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "one-1 done", "◆ global")
-        await pilot.press("z")
-        await shows(pilot, "[zoomed: 0 shows all]")
-        app.session.show("two-1")
-        await pilot.press("3", "4")
-        text = await shows(pilot, "two-1 done", "◆ global")
-        assert "zoomed" not in text
-
-
 async def test_overlaying_studies(tmp_path: Path) -> None:
     fabricate.finished(tmp_path, "one")
     fabricate.finished(tmp_path, "two")
