@@ -140,7 +140,8 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
         else:
             self._drawn = curves.draw(states, self._view, [picked.trial for picked in picks])
         live = any(state.status in OPEN for state in states)
-        plot.show(self._drawn.figure, live=live, ended="" if live else curves.nothing(states, self._view))
+        ended = "" if live else curves.nothing(states, self._view)
+        plot.show(self._drawn.figure, (self._viewed, self._view), live=live, ended=ended)
         first = states[0] if states else None
         self.query_one(Verdict).show_pick(first, picks[0] if picks else None, self._drawn.notes)
         drawn = any(line.points for line in self._drawn.figure.series)
@@ -221,7 +222,6 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
     def _set(self, **changes: object) -> None:
         if self._view is not None:
             self._view = replace(self._view, **changes)  # type: ignore[arg-type]
-            self.query_one(Plot).action_reset()
             self._show()
 
     def _choose(self, title: str, names: list[str], field: str, chosen: str | None) -> None:

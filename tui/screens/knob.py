@@ -42,8 +42,6 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
         super().__init__(session)
         self._turning: Turning | None = None
         self._state: StudyState | None = None
-        self._drawn: object = None
-        """What the chart's axes are for."""
 
     def compose_body(self) -> ComposeResult:
         yield Lines(self._top, id="top")
@@ -129,8 +127,8 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
             figure = knob.figure(turning, trial, rule)
             plot.border_title = knob.title(trial, rule)
             # Axes only grow while one technique is turned, so that they stay still.
-            plot.show(figure, live=self._drawn is turning.dial)
-            self._drawn = turning.dial
+            technique = turning.dial.technique if turning.dial else None
+            plot.show(figure, (turning.run.name, turning.trial, technique), live=True)
         for name in ("#beside", "#layers"):
             self.query_one(name, Lines).redraw()
 

@@ -59,4 +59,4 @@ class Preview(BaseScreen):
         plot.border_title = state.name
         wanted = settings.plot if settings else None
         figure = figure_of(state, wanted, [picked.trial] if picked else [])
-        plot.show(figure, live=state.status in OPEN, ended=without_curve(state, wanted))
+        plot.show(figure, state.name, live=state.status in OPEN, ended=without_curve(state, wanted))

@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from engine.machine.usage import Usage, gpus, usage
 from engine.plotting.figure import Figure
 from engine.studies.listed import Listed
-from engine.studies.state import StudyState
+from engine.studies.state import StudyState, TrialState
 from engine.studies.status import OPEN
 from tui.keys.action import hint
 from tui.screens.acting import StudyActions
@@ -70,7 +70,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         yield Verdict()
         yield Endings(onward="r")
         with Horizontal(id="curves"):
-            yield titled(Plot("the first epoch is being trained", id="training"), "training now")
+            yield titled(Plot("no epoch is through yet", id="training"), "training")
             yield titled(Plot("the first trial is not through yet", id="trials"), "the study's curve")
         yield Lines(self._load_lines, id="load")
         with Horizontal(id="below"):
@@ -93,15 +93,12 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
     def show_state(self, state: StudyState | None) -> None:
         self._turn_to(state)
         live = _is_open(state)
-        settings = self.session.settings_of(state.name, state) if state else None
         picked = self.session.picked(state.name, state) if state else None
         self.query_one(Verdict).show_pick(state, picked)
         again = f"{hint('lab')} has its preset" if state is not None and not live else ""
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         self._show_training(state)
-        wanted = settings.plot if settings else None
-        curve = figure_of(state, wanted, [picked.trial] if picked else [])
-        self.query_one("#trials", Plot).show(curve, live=live, ended=without_curve(state, wanted))
+        self._show_trials(state, [picked.trial] if picked else [])
         self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
         self.query_one("#load").display = live
         for name in ("#steps", "#load"):
@@ -122,11 +119,37 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         if state is None:
             plot.show(Figure(), live=live)
         else:
-            waiting = state.waits or ("for its turn" if state.status == "queued" else "")
+            waiting = state.waits or ("for its turn" if state.queue else "")
             waits = f"the study waits {waiting}" if waiting else ""
-            plot.show(run.training_figure(state), live=live, ended="" if live else UNTRAINED, waits=waits)
-        now = running(state) if state else []
-        plot.border_title = f"training: {now[0].address}" if now else "training"
+            shown = run.trained(state)
+            of = (state.name, *sorted({step.address for step in shown}))  # steps of a kind have axes alike
+            plot.show(
+                run.training_figure(state, shown), of, live=live, ended="" if live else UNTRAINED, waits=waits
+            )
+            names = [self._names.of(state).get(step.key, step.address) for step in shown]
+            now = any(step.status == "running" for step in shown)
+            plot.border_title = ": ".join(
+                part
+                for part in ("training" if now or not shown else "trained last", ", ".join(names))
+                if part
+            )
+
+    def _show_trials(self, state: StudyState | None, picks: Sequence[TrialState]) -> None:
+        """The study's own curve; where there is room for one, in place of the training's once no more is trained."""
+        settings = self.session.settings_of(state.name, state) if state else None
+        wanted = settings.plot if settings else None
+        curve = figure_of(state, wanted, picks)
+        self.query_one("#trials", Plot).show(
+            curve, state and state.name, live=_is_open(state), ended=without_curve(state, wanted)
+        )
+        drawn = any(line.points for line in curve.series)
+        self.set_class(state is not None and drawn and run.is_trained(state), "-trained")
+        self.call_after_refresh(self._keep_focus)
+
+    def _keep_focus(self) -> None:
+        """Keys go to the curve that is in view, where the one that had them is no more."""
+        if self.focused is None:
+            next(plot for plot in self.query(Plot) if plot.display).focus()
 
     def _steps(self, width: int, height: int) -> Sequence[Line]:
         return run.steps(self._state, self._names.of(self._state), width, height) if self._state else []

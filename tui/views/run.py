@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from engine.charts import training
 from engine.machine.usage import Gpu, Usage
 from engine.plotting.figure import Figure
-from engine.results import guessing
+from engine.results import guessing, searches
 from engine.results.summary import quality_name, quality_of
 from engine.studies.state import StepState, StudyState, TrialState
+from engine.studies.status import OPEN
 from engine.text import numbers, tables
 from engine.text.bars import bar
 from tui.views.trial import SIGNS
@@ -73,11 +74,24 @@ def load_lines(state: StudyState, load: Load | None, width: int) -> list[Line]:
     return [*lines, spans] if spans else lines
 
 
-def training_figure(state: StudyState) -> Figure:
-    """The curve of what trains now; where nothing does, of what has trained last."""
+def trained(state: StudyState) -> list[StepState]:
+    """What trains now; where nothing does, what has trained last."""
     trained = [step for step in state.steps.values() if step.epochs]
     now = [step for step in trained if step.status == "running"]
-    shown = now or sorted(trained, key=lambda step: step.epochs[-1].time)[-1:]
+    return now or sorted(trained, key=lambda step: step.epochs[-1].time)[-1:]
+
+
+def is_trained(state: StudyState) -> bool:
+    """Whether no more is trained: it is over, or what is left of its trials is their latency."""
+    if state.status not in OPEN:
+        return True
+    searching = searches.is_search(state) and state.chosen is None
+    through = all(trial.scored or trial.status == "failed" for trial in state.trials)
+    return bool(state.trials) and through and not searching
+
+
+def training_figure(state: StudyState, shown: Sequence[StepState]) -> Figure:
+    """The curves of these steps."""
     if not shown:
         return Figure()
     names = training.measures([state])
@@ -125,7 +139,7 @@ class Names:
 
 
 def steps(state: StudyState, names: Mapping[str, str], width: int, height: int) -> list[Line]:
-    """The steps around those being done, one that trials share once; what is cut is counted.
+    """All steps that are being done, and those around the first, one that trials share once; what is cut is counted.
 
     `names` are its `step_names`.
     """
@@ -134,17 +148,24 @@ def steps(state: StudyState, names: Mapping[str, str], width: int, height: int) 
         return [[("No steps yet.", "muted")]]
     active = [i for i, (step, _) in enumerate(rows) if step.status == "running"]
     ended = [i for i, (step, _) in enumerate(rows) if step.status in ("done", "failed")]
-    first = active[0] if active else (ended[-1] if ended else 0)
-    above = height // 3 if height > 3 else 0
-    top = max(0, min(first - above, len(rows) - height))
+    shown = _in_view(len(rows), active or ended[-1:] or [0], height)
     room = max(NARROWEST_NAME, min(max(map(tables.cell_width, names.values())), width - STEP_BAR - 12))
-    lines = [_step_line(state, step, name, room, width) for step, name in rows[top : top + height]]
-    below = len(rows) - top - height
-    if top and above:
-        lines[0] = [(f"  ↑ {top + 1} before", "muted")]
-    if below > 0 and len(lines) > 2:
-        lines[-1] = [(f"  ↓ {below + 1} more", "muted")]
-    return lines
+    lines = [_step_line(state, *rows[i], room, width) for i in shown]
+    before, more = shown[0], len(rows) - shown[0] - len(shown)
+    above: list[Line] = [[(f"  ↑ {before} before", "muted")]] if before else []
+    below: list[Line] = [[(f"  ↓ {more} more", "muted")]] if more else []
+    return [*above, *lines, *below][:height]
+
+
+def _in_view(count: int, wanted: Sequence[int], height: int) -> list[int]:
+    """Which of so many rows are shown: those that are wanted, and what stands around the first of them.
+
+    >>> _in_view(9, [3, 8], 6)
+    [2, 3, 4, 8]
+    """
+    top = max(0, min(wanted[0] - height // 3, count - height))
+    window = range(top + (top > 0), min(top + height, count) - (top + height < count))
+    return sorted(list(dict.fromkeys([*wanted, *window]))[: max(len(window), 1)])
 
 
 def _name(state: StudyState, step: StepState, trials: Sequence[TrialState], told_by: Collection[str]) -> str:

@@ -68,7 +68,7 @@ class Live(Vertical):
         live = state.status in OPEN
         plot = settings.plot if settings else None
         figure = trials.figure_of(state, plot, [picked.trial] if picked else [])
-        self.query_one(Plot).show(figure, live=live, ended=trials.without_curve(state, plot))
+        self.query_one(Plot).show(figure, state.name, live=live, ended=trials.without_curve(state, plot))
         self.query_one(Endings).show([state], MOST_LINES, "" if live else "F9 runs the preset as it is now")
         rows, columns = trials.listed(state, picked.trial if picked else None)
         self.query_one(Table).fill(rows, columns)

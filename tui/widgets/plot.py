@@ -54,6 +54,7 @@ class Plot(Painted, can_focus=True):
     def __init__(self, empty: str = "no values yet", *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._figure = Figure()
+        self._of: object = None
         self._waiting = self._empty = empty
         self._kept: View = (None, None)
         self._zoomed: View = (None, None)
@@ -63,16 +64,24 @@ class Plot(Painted, can_focus=True):
         self._lines: Sequence[Line] = ()
         self._indices: dict[int, list[int]] = {}
 
-    def show(self, figure: Figure, *, live: bool = False, ended: str = "", waits: str = "") -> None:
+    def show(
+        self, figure: Figure, of: object = None, *, live: bool = False, ended: str = "", waits: str = ""
+    ) -> None:
         """Show `figure`. While `live`, axes only grow, so that a new point changes few cells.
 
-        `ended`: why there is no value, where none will come; what became of the study is said beside it, on the lines
-        that the plot leaves free. `waits`: what it waits for, where that is not the plot's own reason to be empty.
+        `of`: what the figure shows, a study and what is drawn of it. Axes, zoom and cursor are this one's: where it is
+        another than before, all of the figure is shown, on axes of its own. `ended`: why there is no value, where none
+        will come; what became of the study is said beside it, on the lines that the plot leaves free. `waits`: what it
+        waits for, where that is not the plot's own reason to be empty.
         """
         self._empty = ended or waits or self._waiting
         self.set_class(bool(ended) and not any(line.points for line in figure.series), "-without")
         figure, self._indices = _thinned(figure)
         self._figure = figure
+        if of != self._of:
+            self._of, self._kept = of, (None, None)
+            self._zoom_to(None, None)
+            self._put(None)
         self._kept = self._grown(figure) if live else (None, None)
         if self._cursor and not self._exists(*self._cursor):
             self._put(None)

@@ -83,7 +83,7 @@ def head(state: "StudyState", expected: float | None, width: int, now: float) ->
         right = ""
     percent = f" {state.progress * 100:3.0f} %"
     drawn: Line = [(bar(state.progress, max(width - len(percent), 1)), "bar"), (percent, "")]
-    if tables.cell_width(f"{right}   {phase(state)}") > width:
+    if right and tables.cell_width(f"{right}   {phase(state)}") > width:
         right = remaining
     what = "   ".join(part for part in (right, phase(state)) if part)
     return [first, drawn, [(tables.abbreviate(what, width), "muted")]]

@@ -88,3 +88,18 @@ async def test_a_study_that_waits_trains_nothing(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         text = await shows(pilot, "alpha-1", "the study waits for its turn")
         assert "first epoch" not in text
+
+
+async def test_a_zoom_is_of_the_study_that_was_looked_at(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        fabricate.finished(tmp_path, name)
+    app = Lab(None, tmp_path, "curves")
+    app.session.show("one-1")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "one-1 done", "◆ global")
+        await pilot.press("z")
+        await shows(pilot, "[zoomed: 0 shows all]")
+        app.session.show("two-1")
+        await pilot.press("3", "4")
+        text = await shows(pilot, "two-1 done", "◆ global")
+        assert "zoomed" not in text

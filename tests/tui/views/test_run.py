@@ -5,7 +5,10 @@ from pathlib import Path
 from engine.studies.parts import StepState, TrialState
 from engine.studies.state import StudyState
 from engine.testing import folders as fabricate
-from tui.views.run import Names, step_names
+from tui.views.run import Names, is_trained, step_names, steps
+from tui.widgets.progress import head
+
+NOW = 2e9
 
 
 def test_names_hold_until_another_study_or_other_steps_are_shown(tmp_path: Path) -> None:
@@ -44,3 +47,33 @@ def test_every_step_has_a_name_also_where_trials_have_baselines_of_their_own() -
     names = step_names(StudyState(trials=trials, steps=steps))
     assert set(names) == set(steps)
     assert names["base1"] == "measure the baseline"
+
+
+def test_all_steps_that_are_being_done_are_in_view(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path, "a").start()
+    names = step_names(study.state)
+    keys = list(names)
+    for place in (8, 40):
+        study.state.steps[keys[place]].status = "running"
+    lines = ["".join(text for text, _ in line) for line in steps(study.state, names, 78, 7)]
+    assert [line[0] for line in lines].count("▶") == 2 and len(lines) == 7
+    assert lines[0] == "  ↑ 7 before" and lines[-1] == f"  ↓ {len(keys) - 12} more"
+
+
+def test_training_is_over_once_only_latency_is_to_come(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path, "a", scopes=("local",), sparsities=(0.3, 0.5)).start()
+    assert not is_trained(study.state)
+    study.trial(0)
+    ways = study.steps_of(1)
+    for _ in range(3):
+        assert not is_trained(study.state)
+        next(ways)
+    assert study.state.untimed == 1 and is_trained(study.state)
+
+
+def test_the_time_left_is_said_once(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path, "a").start()
+    study.trial(0)
+    for width in range(40, 140):
+        first, _, last = ("".join(text for text, _ in line) for line in head(study.state, 90.0, width, NOW))
+        assert f"{first} {last}".count("left") == 1, width

@@ -135,6 +135,21 @@ async def test_axes_stand_still_while_live() -> None:
         assert sum(region.area for region in regions) < 60
 
 
+async def test_of_something_else_all_is_shown_on_axes_of_its_own() -> None:
+    wide = Figure(series=(series("a", [0.0, 50.0, 100.0], [1, 2, 3]),))
+    narrow = Figure(series=(series("a", [0.0, 0.5, 1.0], [1, 2, 3]),))
+    widget = Plot()
+    async with Host(widget).run_test(size=(80, 24)) as pilot:
+        widget.focus()
+        widget.show(wide, "one study", live=True)
+        await pilot.press("right", "plus")
+        widget.show(wide, "one study", live=True)
+        assert widget.zoomed and widget.cursor == (0, 0)
+        widget.show(narrow, "another", live=True)
+        assert not widget.zoomed and widget.cursor is None
+        assert widget.shown.x_limits is not None and widget.shown.x_limits[1] < 2
+
+
 async def test_a_cursor_walks_every_point() -> None:
     widget = Plot()
     async with Host(widget).run_test(size=(80, 24)) as pilot:
