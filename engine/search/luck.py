@@ -5,7 +5,7 @@ from typing import Any
 
 
 def standard_error(agreement: Any, images: int) -> float | None:
-    """Of the difference of two networks' accuracies (0 … 1) on as many images; None where too little is known.
+    """Of the difference of two networks' accuracies (0 … 1) on so many images; None where too little is known.
 
     They differ only by images on which just one of the two is right, at most those on which they disagree: a share d of
     n images has a standard error of √(d/n) (McNemar 1947).
