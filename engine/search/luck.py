@@ -10,8 +10,8 @@ def standard_error(agreement: Any, images: int) -> float | None:
     They differ only by images on which just one of the two is right, at most those on which they disagree: a share d of
     n images has a standard error of √(d/n) (McNemar 1947).
 
-    >>> standard_error(0.96, 10_000)
-    0.002
+    >>> f"{standard_error(0.96, 10_000):.3f}"
+    '0.002'
     """
     if not isinstance(agreement, float) or images < 1:
         return None
