@@ -18,13 +18,19 @@ from typing import Any
 from engine.errors import UsageError
 from engine.measures.layer_times import TIMES
 from engine.params import STEPS
-from engine.results.tolerance import DEVIATION, SHAPES, added_curves, cost_at, drop_curves, quality
+from engine.results.tolerance import (
+    DEVIATION,
+    FLOAT_BITS,
+    SHAPES,
+    added_curves,
+    cost_at,
+    drop_curves,
+    quality,
+)
 from engine.search.solver import Option, frontier
 from engine.search.widths import WIDTHS, Widths, gone_at
 from engine.text.phrases import names
 
-FLOAT_BITS = 32
-"""Bits of a weight that is not rounded; rows of bits tell the share that is removed of them."""
 FINER, MOST = 2, 30
 """Levels between two that were measured, fewer where a layer would have more than so many; of bits there are none."""
 SIZE = "size.packed"

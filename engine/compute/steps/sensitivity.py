@@ -45,7 +45,7 @@ from engine.params.calibrate import Calibrate
 from engine.params.channels import LatencyTarget
 from engine.params.factorization import Factorize, Ratio
 from engine.params.sensitivity import Sensitivity
-from engine.results.tolerance import DEVIATION, INCREASE, SHAPES
+from engine.results.tolerance import DEVIATION, FLOAT_BITS, INCREASE, SHAPES
 from engine.search.widths import WIDTHS, gone_at
 from engine.store.files import explained, read_json, write_json
 
@@ -64,9 +64,6 @@ SIZE = "size.packed"
 """What tables call the bytes of a packed file."""
 ROWS = "sensitivity.json"
 """The rows found so far, in the step's folder of unfinished work."""
-
-FLOAT_BITS = 32
-"""Bits of a weight that is not rounded."""
 
 
 class Changed(NamedTuple):
