@@ -41,7 +41,6 @@ class ClusterWeights(StepParams):
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
     extents: ClassVar[Mapping[str, Extent]] = {"centroids": Extent(-1)}
-    renames: ClassVar[bool] = True
     fits_by: ClassVar[tuple[str, ...]] = ("method", "skip")
 
     centroids: int = param(32, ge=2, le=256)

@@ -92,7 +92,6 @@ class ClusterKernels(StepParams):
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
-    renames: ClassVar[bool] = True
     makes: ClassVar[Overlay | None] = Overlay.DICTIONARY
     never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.DICTIONARY) | {Overlay.DICTIONARY}
     fits_by: ClassVar[tuple[str, ...]] = ("entries", "skip")

@@ -43,9 +43,11 @@ Method = Annotated[MinMax | Percentile | Entropy | MeanSquare, Field(discriminat
 
 
 class QuantizeDynamic(StepParams):
-    """Store the weights of layers in 8 bits and quantize what enters them anew for every image: no calibration."""
+    """Store the weights of layers in 8 bits and quantize what enters them anew for every image: no calibration. The
+    file takes its ranges from all images of a call; it is scored with one image a call."""
 
     kind: ClassVar[str] = "quantize.dynamic"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
     last: ClassVar[bool] = True

@@ -260,7 +260,7 @@ def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
 
 def _reshapes(step: StepNode, swept: Sweep, point: Point) -> bool:
     """Whether layers are sure to have other shapes behind the step, whichever a sensitivity step measured."""
-    if step.cls is None or not step.cls.changes_layers() or step.cls.makes is not None:
+    if step.cls is None or not step.cls.changes_layers():
         return False
     some = any(_value(swept, step, name, point) is not None for name in ("skip", "layers"))
     ratio = _value(swept, step, "ratio", point)

@@ -88,7 +88,8 @@ def write_model(
         case unknown:
             assert_never(unknown)
     sums = {name: file_hash(folder / name) for name in files}
-    (folder / LOADER).write_text(load_py(form, data, sums, source, names), "utf-8")
+    by_image = isinstance(model, QuantizedNetwork) and model.by_image
+    (folder / LOADER).write_text(load_py(form, data, sums, source, names, by_image=by_image), "utf-8")
     for name in files:
         # safetensors writes for the owner alone; these files are to be given away, as far as the umask allows.
         (folder / name).chmod((folder / LOADER).stat().st_mode)

@@ -106,21 +106,29 @@ OUTPUTS = {
 
 
 def load_py(
-    form: Format, data: Dataset, sums: Mapping[str, str], source: Source | None = None, names: str = ""
+    form: Format,
+    data: Dataset,
+    sums: Mapping[str, str],
+    source: Source | None = None,
+    names: str = "",
+    *,
+    by_image: bool = False,
 ) -> str:
     """The text of `load.py`; names from the data are written as literals, never as code.
 
     `sums` are the SHA-256 of the model's files, the one to load first; `source` is the network's, for formats
-    of weights alone; `names` are further constants that its function `load` wants (`packed_names`).
+    of weights alone; `names` are further constants that its function `load` wants (`packed_names`). `by_image`: the
+    model is called with one image at a time.
     """
     loader = LOADERS[form]
+    load = loader.load.replace(templates.TOGETHER, templates.BY_IMAGE) if by_image else loader.load
     preprocess = templates.PREPROCESS_TORCH if loader.by_torch else templates.PREPROCESS_NUMPY
     parts = [
         _head(loader, data, sums, source) + names,
         *([f"\n{source.text}\n"] if source else []),
         preprocess.format(resizing=resizing(data), kind=stored_as(data)),
         read_py(data, loader.by_torch),
-        loader.load,
+        load,
         templates.PLACE,
         templates.MAIN_TORCH if loader.by_torch else templates.MAIN_NUMPY,
     ]

@@ -122,7 +122,11 @@ def load(folder=None, threads=0, providers=("CPUExecutionProvider",), verify=Tru
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(MODEL, options, providers=list(providers))
     name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]
+
+    def run(images):
+        return session.run(None, {name: images})[0]
+
+    return run
 '''
 LOAD_ONNX = _IN_ONNX_RUNTIME.replace("MODEL", "str(_place(folder, verify) / FILE)")
 LOAD_PACKED_INT8 = f'''{_IN_ONNX_RUNTIME.replace("MODEL", "onnx_file(folder, verify)")}
@@ -151,8 +155,16 @@ def load(folder=None, threads=0, device="CPU", verify=True):
         settings["INFERENCE_NUM_THREADS"] = threads
     file = str(_place(folder, verify) / FILE)
     compiled = openvino.Core().compile_model(file, device, settings)
-    return lambda images: compiled(images)[0]
+
+    def run(images):
+        return compiled(images)[0]
+
+    return run
 '''
+TOGETHER = "    return run\n"
+BY_IMAGE = """    # The file quantizes by the range of all images of a call; its results are of one a call.
+    return lambda images: numpy.concatenate([run(image[None]) for image in images])
+"""
 
 PLACE = """
 def _place(folder, verify):

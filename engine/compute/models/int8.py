@@ -1,6 +1,7 @@
 """A network whose outputs are those of an INT8 file: what the file computes is what is scored."""
 
 import copy
+import functools
 import zlib
 from typing import Any
 
@@ -20,6 +21,8 @@ AROUND, PLACES = "secateur/around", "secateur/places"
 """Of an INT8 file in parts: names of what is no tensor of it."""
 LARGE = 64
 """Bytes of a tensor from which it is a part of its own."""
+RANGED_ON_CALL = "DynamicQuantizeLinear"
+"""The operator that quantizes by the range of all that it is given."""
 
 
 class QuantizedNetwork(nn.Module):
@@ -57,7 +60,16 @@ class QuantizedNetwork(nn.Module):
         threads = torch.get_num_threads()
         if self._session is None or self._session.threads != threads:
             self._session = OnnxModel(self.file, threads)
-        return self._session(images).to(images.device)
+        if not self.by_image:
+            return self._session(images).to(images.device)
+        return torch.cat([self._session(image) for image in torch.split(images, 1)]).to(images.device)
+
+    @functools.cached_property
+    def by_image(self) -> bool:
+        """Whether images go through the file one at a time, because its ranges are those of all images of a call: else
+        an image's class would hang on which others are beside it."""
+        nodes = onnx.load_model_from_string(self.file).graph.node
+        return any(node.op_type == RANGED_ON_CALL for node in nodes)
 
     def __getstate__(self) -> dict[str, Any]:
         """A session can neither be copied nor sent; the next call makes a new one."""

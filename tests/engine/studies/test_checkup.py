@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine import datasets
+from engine.params import STEPS
 from engine.params.preset import Data
 from engine.presets import spec
 from engine.runner.executors.choose import machine
@@ -67,6 +68,18 @@ def test_what_a_step_asks_of_layers_is_noted_until_they_change() -> None:
         ["prune.channels", {"speedup": 3.0}],
         ["distill", {"method": {"kind": "attention"}}],
     ]
+
+
+@pytest.mark.parametrize("kind", [kind for kind, cls in STEPS.items() if cls.makes is not None])
+def test_what_is_laid_over_weights_leaves_layers_as_they_were(kind: str) -> None:
+    """So what a later step asks of them is found out before anything is trained."""
+    steps = f"  - {kind}: {{skip: [conv1]}}\n  - prune.channels: {{speedup: 3, repair: false}}\n"
+    read = spec.parse(f"{PRESET.partition('steps:')[0]}steps:\n{steps}", "p")
+    on = machine(read.settings)
+    plan = make(read, {data_id(trial): "any" for trial in read.trials}, on)
+    (job,) = checkup.jobs(plan, on, sources_of(read, Path.cwd()))
+    (node,) = job.nodes
+    assert ["prune.channels", {"speedup": 3.0}] in node.material["fits"]
 
 
 def test_what_rules_out_a_named_layer_is_noted_until_layers_are_called_otherwise() -> None:

@@ -19,10 +19,12 @@ from engine.compute.export.verify import Tolerance, batches, compare, judged, ru
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.onnx import narrow
+from engine.compute.steps.apply import apply
 from engine.errors import SecateurError
-from engine.results.exports import FLOAT, Format
+from engine.params import QuantizeDynamic
+from engine.results.exports import FLOAT, INT8, Format
 from tests import lone
-from tests.engine.compute.compute_help import TEMPLATES
+from tests.engine.compute.compute_help import TEMPLATES, context_for
 from tests.engine.compute.export.export_help import FICKLE, colour_digits
 
 IMAGES = 60
@@ -51,6 +53,18 @@ def network() -> nn.Module:
 
 def written(form: Format, model: nn.Module, data: Dataset, folder: Path) -> Written:
     return write_model(folder, form, model, data, lambda _: None, TEMPLATES)
+
+
+@pytest.mark.parametrize("form", INT8)
+def test_a_dynamic_file_is_called_with_an_image_at_a_time(
+    form: Format, data: Dataset, tmp_path: Path
+) -> None:
+    model = apply(QuantizeDynamic(), network(), context_for(data=data))
+    needs = written(form, model, data, tmp_path).needs
+    pixels = pixels_of(data) // torch.arange(1, IMAGES + 1, dtype=torch.uint8)[:, None, None, None]
+    given = run_alone(tmp_path, needs, pixels)
+    alone = torch.cat([run_alone(tmp_path, needs, pixels[at : at + 1]) for at in (0, IMAGES - 1)])
+    assert torch.equal(given[[0, IMAGES - 1]], alone)
 
 
 def test_a_check_begins_with_a_single_image_and_ends_with_what_is_left() -> None:

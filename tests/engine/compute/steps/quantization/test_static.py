@@ -173,6 +173,13 @@ def test_dynamic_tells_which_layers_it_changes(network: nn.Module) -> None:
         assert nn.functional.cosine_similarity(network(images()), model(images())).min() > 0.99
 
 
+def test_what_a_dynamic_file_gives_an_image_does_not_hang_on_others_beside_it(network: nn.Module) -> None:
+    model = apply(QuantizeDynamic(convolutions=True), copy.deepcopy(network), context_for())
+    few = images(8) * torch.linspace(0.1, 2, 8)[:, None, None, None]  # one range would be that of the last
+    with torch.inference_mode():
+        assert torch.equal(model(few), torch.cat([model(image) for image in few.split(1)]))
+
+
 def test_equalization_changes_weights_and_not_what_is_computed() -> None:
     seed_everything(0, "test")
     model = nn.Sequential(
