@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.datasets import yolofiles
-from engine.datasets.layout import kind_of, own_splits, passed_over
+from engine.datasets.layout import kind_of, passed_over
 from engine.datasets.locate import Location, published, stored
 from engine.datasets.preprocess import changed, resolve
-from engine.datasets.records import OwnBoxes, OwnFolders, OwnShards, Record
-from engine.datasets.shards import own_shards
+from engine.datasets.records import OwnBoxes, Record
 from engine.errors import SecateurError
 from engine.params.preset import Data
 from engine.store.files import read_json, remember
@@ -88,17 +87,11 @@ def effective(params: Data, record: Record | None, has_validation: bool, has_tes
 
 def native_splits(location: Location) -> tuple[bool, bool]:
     """Whether the set brings its own validation split, and its own test split, so that none is drawn."""
-    match location.record and location.record.source:
-        case OwnBoxes():
-            return True, True
-        case OwnFolders():
-            splits = set(own_splits(location.root))
-        case OwnShards():
-            splits = set(own_shards(location.root))
-        case _:
-            counts = published(location.record)
-            return counts.validation > 0, counts.test > 0
-    return "validation" in splits, "test" in splits
+    if location.record and location.record.source.own:
+        splits = location.record.source.brought(location.root)
+        return "validation" in splits, "test" in splits
+    counts = published(location.record)
+    return counts.validation > 0, counts.test > 0
 
 
 def raw_files(location: Location) -> Iterator[RawFile]:

@@ -1,6 +1,6 @@
 """Data sets of photographs, decoded file by file: counts as published, calls as in torchvision 0.29."""
 
-from engine.datasets.records import Counts, Folders, Keywords, OwnBoxes, OwnFolders, OwnShards, Record, Vision
+from engine.datasets.records import Counts, Folders, Keywords, Record, Vision
 
 
 def _split(name: str) -> Keywords:
@@ -301,39 +301,5 @@ PHOTOS: tuple[Record, ...] = (
         torchvision="SUN397",
         downloads=({},),
         download_mb=39_000,
-    ),
-    Record(
-        name="imagefolder",
-        title="Your own images: a folder per class",
-        classes=None,
-        channels=None,
-        size=None,
-        images=None,
-        source=OwnFolders(),
-        files=(),
-        torchvision="ImageFolder",
-        note="Name the folder as data.root: train/CLASS/, validation/CLASS/ and test/CLASS/, or just CLASS/.",
-    ),
-    Record(
-        name="webdataset",
-        title="Your own images in tar files, each with its class",
-        classes=None,
-        channels=None,
-        size=None,
-        images=None,
-        source=OwnShards(),
-        files=(),
-        note="Name the folder as data.root: train-000000.tar, …, val-000000.tar, with 0001.jpg and 0001.cls inside.",
-    ),
-    Record(
-        name="yolo",
-        title="Your own images with boxes: a YOLO data.yaml",
-        classes=None,
-        channels=None,
-        size=None,
-        images=None,
-        source=OwnBoxes(),
-        files=(),
-        note="Name the data.yaml as data.root.",
     ),
 )

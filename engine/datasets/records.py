@@ -1,8 +1,12 @@
 """What is known about a data set before its files are read. Plain data: no torch, no numpy."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal
+
+from engine.datasets.layout import own_splits
+from engine.datasets.shards import own_shards
 
 Keywords = Mapping[str, str | bool]
 """Arguments of a torchvision data set class for one split."""
@@ -44,6 +48,10 @@ class Kind:
     def arrays(self) -> bool:
         """Whether its images are arrays of pixels, and none has to be decoded."""
         return False
+
+    def brought(self, root: Path) -> Collection[str]:
+        """The splits that the user's own images at `root` come in; of others their record's counts tell."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,9 @@ class OwnFolders(Kind):
 
     own = True
 
+    def brought(self, root: Path) -> Collection[str]:
+        return own_splits(root)
+
 
 @dataclass(frozen=True)
 class OwnBoxes(Kind):
@@ -125,12 +136,18 @@ class OwnBoxes(Kind):
     task = "detection"
     own = True
 
+    def brought(self, root: Path) -> Collection[str]:
+        return ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class OwnShards(Kind):
     """The user's own images in tar files, each with its class beside it: a WebDataset."""
 
     own = True
+
+    def brought(self, root: Path) -> Collection[str]:
+        return own_shards(root)
 
 
 Source = Bundled | Scenes | Idx | Folders | Vision | OwnFolders | OwnBoxes | OwnShards

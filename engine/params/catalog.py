@@ -85,9 +85,15 @@ DATASETS: tuple[str, ...] = (
 """Built-in data sets, `imagefolder` for folders of a user's own images, `webdataset` for tar
 files of them, `yolo` for their own with boxes."""
 
+OWN_DATA = {
+    "imagefolder": "the folder that holds the images, for imagefolder",
+    "webdataset": "the folder that holds the tar files, for webdataset",
+    "yolo": "the data.yaml that lists the images, for yolo",
+}
+"""Data sets that are the user's own, and what `data.root` must name for them."""
+
 DETECTION: tuple[str, ...] = ("digits-detection", "yolo")
 """Those of them that have boxes, for detectors."""
-
 
 GIVEN_BY_NAME = ("random", "pretrained")
 """What `model.weights` takes beside the path of a file or folder."""

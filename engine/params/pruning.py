@@ -47,7 +47,7 @@ class PruneWeights(StepParams):
     """Set single weights to zero and keep them there through every later step."""
 
     kind: ClassVar[str] = "prune.weights"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     rates_of: ClassVar[str] = "weights"
     solver: ClassVar[int] = 2
     makes: ClassVar[Overlay | None] = Overlay.MASK

@@ -8,6 +8,7 @@ from engine.params.preset import Settings
 from engine.params.runtimes import INT8_RUNTIMES, TargetRuntime
 from engine.params.search import Search
 from engine.params.sensitivity import Of, Sensitivity
+from engine.params.training import Train
 from engine.presets import limits
 from engine.presets.boxes import has_boxes
 from engine.presets.space import Space
@@ -22,6 +23,10 @@ WEIGHTS: list[dict[str, Any]] = [
 """What makes a file smaller and no runtime faster."""
 STATIC: dict[str, Any] = {"quantize.static": {"enabled": [True, False]}}
 EPOCHS = "1..8"
+AS_TRAINED = ("optimizer", "momentum", "weight_decay", "batch", "precision")
+"""Parameters of a network's training that its training after compression keeps."""
+RATES = (0.02, 0.1)
+"""Highest learning rates after compression, of a network of which nobody says how it was trained."""
 TARGETS: tuple[str, ...] = get_args(TargetRuntime)
 
 FAR: dict[tuple[str, ...], Of] = {
@@ -49,18 +54,37 @@ ROUNDS = 3
 """Rounds that a budget in hours is sure to pay for, about: it is not known how long a trial takes."""
 
 
-def over(search: Search, settings: Settings) -> list[dict[str, Any]]:
-    """The steps, as a preset has them; a detector learns again from its labels, a classifier from the baseline."""
-    recover = {"finetune" if has_boxes(settings) else "distill": {"epochs": EPOCHS}}
+def over(search: Search, settings: Settings, base: Sequence[StepNode]) -> list[dict[str, Any]]:
+    """The steps, as a preset has them; `base` are those that the search begins with."""
     steps = [CHANNELS]
     if search.goal.startswith("size.") or any(name.startswith("size.") for name in search.within):
         steps += WEIGHTS
-    steps.append(recover)
+    steps.append(_recovery(settings, base))
     if search.fastest is not None and search.fastest.runtime in INT8_RUNTIMES:
         # What leaves a file can't hold weights of few bits beside it: that step is off where this one is on.
         steps = [step for step in steps if "quantize.weights" not in step]
         steps.append(STATIC)
     return steps
+
+
+def _recovery(settings: Settings, base: Sequence[StepNode]) -> dict[str, Any]:
+    """The training after compression, as a preset has it.
+
+    A network that `base` trains goes on as it was trained, on the labels, at half the rate and without random changes
+    to its images: a teacher of so few epochs knows less than they say. A classifier that comes with its weights is
+    its own teacher, and of two rates the search finds the one that suits it.
+    """
+    trained = [step for step in base if step.cls is not None and issubclass(step.cls, Train)]
+    if trained:
+        given = trained[-1].params.plain()
+        rate = given.get("learning_rate", Train.model_fields["learning_rate"].default)
+        kept = {name: given[name] for name in AS_TRAINED if name in given}
+        if isinstance(rate, int | float):
+            kept["learning_rate"] = float(f"{rate / 2:.3g}")
+        return {"finetune": {"epochs": EPOCHS, "schedule": "onecycle", **kept}}
+    if has_boxes(settings):
+        return {"finetune": {"epochs": EPOCHS}}
+    return {"distill": {"epochs": EPOCHS, "schedule": "onecycle", "learning_rate": list(RATES)}}
 
 
 def tables(

@@ -8,7 +8,7 @@ from engine.errors import Problem
 from engine.measures import latency
 from engine.measures.table import TABLE, drawn
 from engine.params import STEPS, Sensitivity
-from engine.params.catalog import DATASETS, DETECTION, DETECTOR, GIVEN_BY_NAME, MODELS, own_code
+from engine.params.catalog import DATASETS, DETECTION, DETECTOR, GIVEN_BY_NAME, MODELS, OWN_DATA, own_code
 from engine.params.preset import AUTO
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits, sweep
@@ -129,14 +129,6 @@ def _no_name(root: Mapping, name: Node | None, weights: str) -> Problem:
     what = f"is auto, but weights are {weights}" if name is not None else "is missing"
     allowed = "a text, the model's name; or auto, with model.weights a file to recognize it by"
     return Problem((name or model).place, "model.name", what, allowed)
-
-
-OWN_DATA = {
-    "imagefolder": "the folder that holds the images, for imagefolder",
-    "webdataset": "the folder that holds the tar files, for webdataset",
-    "yolo": "the data.yaml that lists the images, for yolo",
-}
-"""Data sets that are the user's own, and what `data.root` must name for them."""
 
 
 def _image_folder(root: Mapping, swept: Sweep) -> list[Problem]:

@@ -230,7 +230,7 @@ def _opened(
     problems += limits.problems(root.items.get("search"), "within", settings.search.goal)
     problems += _seeds(root, settings.search.seeds, settings.seeds[0])
     if settings.search.over == "auto":
-        over = auto.over(settings.search, settings)
+        over = auto.over(settings.search, settings, _written(root, "steps"))
         root = space.tree(put(root, ("search", "over"), node_of(over, "search.over")))
         search = settings.search.model_copy(update={"over": tuple(over)})
         settings = settings.model_copy(update={"search": search})

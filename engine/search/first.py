@@ -1,5 +1,5 @@
-"""A search's first candidates where a `sensitivity` step of its baseline has measured what layers lose: as far along
-each technique as what may be lost is predicted to go, without training."""
+"""A search's first candidates where a `sensitivity` step of its baseline has measured what layers lose: each technique
+goes as far as, by prediction and without training, the network loses what it may lose."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +14,9 @@ TIMES = (1.0, 4.0, 2.0, 0.5)
 
 
 def points(task: Task, tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """Points of the search's space, the one first that is predicted to lose what may be lost; none without tables.
+    """Points of the search's space, first the one that is predicted to lose just what may be lost; none without tables.
 
-    Of several techniques each is to lose its part.
+    Several techniques share the loss evenly.
     """
     by_of = {table.of: table for table in tables}
     known = [one for one in task.space.dimensions if FAR.get(one.field) in by_of]
@@ -31,7 +31,7 @@ def points(task: Task, tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def _at(one: Dimension, table: Table, loss: float, goal: str) -> Any:
-    """The parameter's value that is predicted to lose so much, where the goal gains most by it."""
+    """The value of a parameter at which so much is predicted to be lost, with layers chosen for the goal."""
     value = _value(one.field, table, loss, goal)
     if one.values:
         numbers = [number for number in one.values if isinstance(number, int | float)]

@@ -35,9 +35,9 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "technique": Recipe(
-        "A frozen class of parameters, which says what the step makes, clears and would undo; and a function "
-        "`(model, params, context) -> model`. Presets, forms, commands, the order of steps and the docs follow from "
-        "the class.",
+        "A frozen class of parameters, which says what the step makes, clears and would undo, and which of its "
+        "numbers say how far it goes (`extents`); and a function `(model, params, context) -> model`. Presets, "
+        "forms, commands, the order of steps, what a search knows of it and the docs follow from the class.",
         "quantize.weights",
         (
             "engine/params/quantize_weights.py",
@@ -114,6 +114,69 @@ RECIPES: dict[str, Recipe] = {
             "engine/compute/pretrained/files.py": "refuses weights that are compressed so",
             "engine/testing/folders.py": "fabricated studies have numbers for it",
         },
+        "The row decides the rest: `column` puts it into tables, `along` into charts, `quality` makes it what "
+        "models of a task are judged by. An amount that is drawn (`plot`) and of which less is better (a count, "
+        "bytes, milliseconds) can be limited by searches and picks. What a search can aim at "
+        "(`smallest`) is listed in `engine/params/search.py`; what `solve` can predict, in `MEASURES` of "
+        "`engine/search/proposals.py`, and rows of `sensitivity` then have to have it.",
+    ),
+    "criterion": Recipe(
+        "A function from a network's weights (or passes of images) to a score for each unit of channels, "
+        "larger for what matters more; for `prune.weights` alike, with a score for each weight, in "
+        "`engine/params/pruning.py` and `engine/compute/steps/pruning/importance.py`. Forms, docs, sweeps and "
+        "searches take its name from the parameter.",
+        "fpgm",
+        (),
+        {
+            "engine/params/channels.py": "its name in `Criterion`, and in the help text of `criterion`",
+            "engine/compute/steps/channels/importance.py": "the function, and a case that calls it",
+            "engine/params/choices.py": "its line in forms",
+        },
+        r"fpgm|_median_distance",
+        further="One that takes gradients on batches as large as memory allows, as `taylor` does, depends on how they "
+        "are cut: `_step_node` in `engine/studies/plan.py` then puts that into the key.",
+    ),
+    "data set": Recipe(
+        "Of a kind that is there (folders, IDX files, what torchvision reads): a `Record` with its files and "
+        "counts, and its name. Of a new kind: a class below `Kind`, which says what it is, and a reader that "
+        "gives a `Source`.",
+        "webdataset",
+        ("engine/datasets/shards.py", "engine/compute/data/shards.py"),
+        {
+            "engine/params/catalog.py": "its name in `DATASETS`; with boxes in `DETECTION`, and in `OWN_DATA` "
+            "if it is the user's own",
+            "engine/datasets/table.py": "its `Record`; those of published sets stand in `small.py` and "
+            "`photos.py` beside it",
+            "engine/datasets/records.py": "a new kind: its class",
+            "engine/compute/data/read.py": "a new kind: a case that calls its reader",
+        },
+        r"OwnShards|webdataset|own_shards|data\.shards",
+    ),
+    "chart": Recipe(
+        "A function from states of studies to a `Figure`, whose points have owners: what a click, Enter or "
+        "`--json` tells of one. It is drawn as text, SVG, PNG and CSV as it is.",
+        "training curves",
+        ("engine/charts/training.py",),
+        {
+            "tui/views/curves.py": "when the page of curves draws it",
+            "tui/screens/curves.py": "what there is to choose of it",
+            "engine/reports/content.py": "its place in reports",
+        },
+        r"engine\.charts import .*\btraining\b|engine\.charts\.training",
+        {"tui/views/run.py": "the page of a running study has the curve of what trains"},
+        "`engine/cli/plot.py` draws what has any parameter or measure along its axes "
+        "(`engine/charts/trials.py`).",
+    ),
+    "command": Recipe(
+        "A module with `add`, which declares its arguments, and a function that carries it out. The help, "
+        "`secateur spec`, the tools for agents and the docs follow from the declaration; what only the "
+        "function needs it imports itself.",
+        "note",
+        ("engine/cli/note.py",),
+        {"engine/cli/main.py": "its row of `COMMANDS`; if it is for everybody, a line of `EPILOG`"},
+        r"cli\.note\b|'note': \('note',\)",
+        further="A line in `COMMANDS` of `tests/engine/cli/test_texts.py` tries it with texts that would steer a "
+        "terminal, one in `EVERY` of `test_odd_places.py` beside it on places that are not as they should be.",
     ),
     "executor": Recipe(
         "A class with the five methods of `Executor` in `engine/runner/executors/base.py`: has room, start, wait, "

@@ -100,7 +100,7 @@ class BaseScreen(Screen[None]):
         self._show_keys()
 
     def hide_columns(self) -> None:
-        """Have lists without the columns that were chosen away."""
+        """Hide the columns that the user has chosen not to see."""
         for table in self.query(Table):
             table.hidden = columns.hidden(self._named(table))
 
@@ -132,7 +132,7 @@ class BaseScreen(Screen[None]):
             self.call_next(self.complete)
 
     async def complete(self) -> None:
-        """Have what the first frame did without; called once the place was drawn for the first time."""
+        """Load what the first frame did without; called once the place was drawn for the first time."""
 
     @on(Table.ColumnsWanted)
     def _choose_columns(self, message: Table.ColumnsWanted) -> None:

@@ -94,7 +94,7 @@ def row(
     reason: int = 0,
     picked: bool = False,
 ) -> Row:
-    """A trial's line; `reason` is the number of that for which it failed, where there are several.
+    """A trial's line; `reason` is the number of the reason for which it failed, where there are several.
 
     `ends` has the parameters to show, each with how its paths are (`engine.results.summary.path_values`).
     """

@@ -18,8 +18,8 @@ def sizes(
 ) -> dict[str, int]:
     """Bytes of `tensors` (a folded state_dict, or the parts of an INT8 file) as a file, in three formats.
 
-    `plain`: a safetensors file, or `file` where the model is one (INT8); `gzip`: that file after ``gzip -6`` (no
-    name, no time); `packed`: our own file, which stores zeros, shared values and values on one of `grids` in few
+    `plain`: a safetensors file of them, or `file` where that is another one (INT8); `gzip`: that file after ``gzip -6``
+    (no name, no time); `packed`: our own file, which stores zeros, shared values and values on one of `grids` in few
     bits (`packed`). Weights that several names share are counted once.
     """
     own, _ = once(tensors)

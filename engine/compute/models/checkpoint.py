@@ -172,15 +172,17 @@ def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def folded_state(model: nn.Module, *, own: bool = False) -> dict[str, Tensor]:
-    """The state_dict of the folded model, on the CPU; of a dictionary of kernels, its parts; of an INT8 file, what it
-    holds. `own`: where nothing is to be folded the tensors may be the model's, which is many times faster."""
+def folded_state(model: nn.Module, *, own: bool = False, whole: bool = False) -> dict[str, Tensor]:
+    """The state_dict of the folded model, on the CPU; of a dictionary of kernels its parts, or the weight if `whole`;
+    of an INT8 file, what it holds. `own`: where nothing is to be folded the tensors may be the model's, which is many
+    times faster."""
     if isinstance(model, QuantizedNetwork):
         return initializers(model.file)
     # Moved as a whole, so that weights which share their memory still do.
     laid = any(map(parametrize.is_parametrized, model.modules()))
     plain = model if own and not laid and _device(model).type == "cpu" else folded(model).cpu()
-    return compact(dense(plain.state_dict()), model)
+    state = dense(plain.state_dict())
+    return state if whole else compact(state, model)
 
 
 def _compare_outputs(model: nn.Module, again: nn.Module) -> None:

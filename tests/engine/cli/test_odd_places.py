@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.main import COMMANDS as DECLARED
 from engine.cli.main import main
 from engine.config import files
 from engine.errors import UsageError
@@ -22,6 +23,9 @@ COMMANDS = (
     ["show", "STUDY"],
     ["show", "STUDY", "--trial", "1"],
     ["plot", "STUDY"],
+    ["compare", "STUDY", "STUDY"],
+    ["next", "STUDY"],
+    ["solve", "STUDY"],
     ["export", "STUDY", "OUT"],
     ["resume", "STUDY", "--detach"],
     ["replay", "STUDY", "--detach"],
@@ -42,9 +46,14 @@ EVERY = (
     ["data", "list"],
     ["doctor"],
     ["config"],
+    ["compress", "resnet20", "--data", "digits", "--detach"],
+    ["delete", "STUDY"],
+    ["restore", "STUDY"],
 )
 """What looks into a workspace."""
-ELSEWHERE = (["data", "check", "PRESET"], ["presets", "quickstart"], ["params", "train"])
+ELSEWHERE = (["data", "check", "PRESET"], ["presets", "quickstart"], ["params", "train"], ["spec"])
+PROGRAMS = {"lab", "mcp"}
+"""Commands that go on until they are told to end."""
 CONTENTS = {
     "empty": b"",
     "a list": b"[1, 2]",
@@ -70,7 +79,7 @@ def told(
     }
     for command in commands:
         given = [words.get(word, word) for word in command]
-        if command[0] not in ("presets", "params", "config"):
+        if command[0] not in ("presets", "params", "config", "spec"):
             given += ["--workspace", str(folder)]
         try:
             code = main(given)
@@ -79,6 +88,11 @@ def told(
         said = capsys.readouterr()
         assert "Traceback" not in said.out + said.err
         assert code == 0 or "secateur: " in said.err or said.out, command
+
+
+def test_every_command_is_tried() -> None:
+    tried = {command[0] for command in (*EVERY, *ELSEWHERE)}
+    assert {name for names in DECLARED.values() for name in names} - tried == PROGRAMS
 
 
 @pytest.fixture(autouse=True)

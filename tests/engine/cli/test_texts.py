@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from engine.cli import study_text
+from engine.cli.main import COMMANDS as DECLARED
 from engine.cli.main import main
 from engine.studies.state import StudyState
 from engine.testing import folders
@@ -97,6 +98,12 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "compare as JSON": lambda f: ["compare", "theirs-1:0", "theirs-1:1", "--json"],
     "next": lambda f: ["next", "theirs-1"],
     "plot as JSON": lambda f: ["plot", "theirs-1", "--json"],
+    "solve": lambda f: ["solve", "theirs-1", "--within", HOSTILE],
+    "compress": lambda f: ["compress", HOSTILE, "--data", HOSTILE],
+    "resume": lambda f: ["resume", HOSTILE],
+    "hold": lambda f: ["hold", "theirs-1"],
+    "release": lambda f: ["release", "theirs-1"],
+    "throttle": lambda f: ["throttle", "theirs-1", HOSTILE],
     "settings": lambda f: ["config"],
     "specification as JSON": lambda f: ["spec", "--json"],
     "delete": lambda f: ["delete", "theirs-1", HOSTILE],
@@ -120,6 +127,13 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "an unknown option": lambda f: ["list", f"--{HOSTILE}"],
     "an unknown command": lambda f: [HOSTILE],
 }
+PROGRAMS = {"lab", "mcp"}
+"""Commands that go on until they are told to end, and guard what they say in other ways."""
+
+
+def test_every_command_is_tried(tmp_path: Path) -> None:
+    tried = {command(tmp_path)[0] for command in COMMANDS.values()}
+    assert {name for names in DECLARED.values() for name in names} - tried == PROGRAMS
 
 
 def harmless(text: str) -> bool:

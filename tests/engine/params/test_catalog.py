@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from engine.datasets import RECORDS
-from engine.params.catalog import DATASETS, DETECTION, MODELS
-from engine.presets.checks import OWN_DATA
+from engine.params.catalog import DATASETS, DETECTION, MODELS, OWN_DATA
 
 _FLOW = "optical flow"
 _STEREO = "stereo matching"

@@ -98,6 +98,45 @@ def test_auto_reads_back_as_the_steps_that_it_stands_for() -> None:
     assert spec.parse(spec.to_yaml(auto.document), "p") == auto
 
 
+def recovery(network: str, *steps: str) -> dict[str, Any]:
+    """The step that trains again in what `auto` stands for."""
+    text = f"model: {network}\ndata: {{name: fashion-mnist}}\nsteps: [{', '.join(steps)}]\n"
+    read = spec.parse(text + "search: {smallest: macs, budget: {trials: 8}, over: auto}\n", "p")
+    step: dict[str, Any] = read.document["search"]["over"][-1]
+    return step
+
+
+def test_auto_trains_on_as_the_network_was_trained() -> None:
+    """At half the rate, which rises first, and on images as they are scored."""
+    as_told = recovery(
+        "{name: resnet20}", "train: {learning_rate: 0.2, augment: crop-flip, precision: bf16, batch: 64}"
+    )
+    assert as_told == {
+        "finetune": {
+            "epochs": "1..8",
+            "schedule": "onecycle",
+            "learning_rate": 0.1,
+            "precision": "bf16",
+            "batch": 64,
+        }
+    }
+    by_default = recovery("{name: resnet20}", "train")
+    assert by_default["finetune"]["learning_rate"] == 0.05
+    with_adamw = recovery(
+        "{name: torchvision/vit_b_16}", "train: {optimizer: adamw, learning_rate: 0.001}", "calibrate"
+    )
+    assert (
+        with_adamw["finetune"]["optimizer"] == "adamw" and with_adamw["finetune"]["learning_rate"] == 0.0005
+    )
+
+
+def test_auto_has_a_network_that_came_with_its_weights_teach_itself_at_rates_that_the_search_chooses_from() -> (
+    None
+):
+    step = recovery("{name: torchvision/resnet18, weights: pretrained}")
+    assert step == {"distill": {"epochs": "1..8", "schedule": "onecycle", "learning_rate": [0.02, 0.1]}}
+
+
 def tables(text: str, *, stored: bool = False) -> list[tuple[str, str]]:
     return [(one.address, one.of) for one in spec.parse(text, "p", stored=stored).trials[0].tables]  # type: ignore[union-attr]
 

@@ -36,6 +36,10 @@ def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> n
     if params.pattern is not None:
         _prune_pattern(model, layers, params, context)
         return model
+    if not params.layers and (before := _sparsity(layers)) > params.sparsity:
+        context.notice(
+            "warning", f"sparsity: asked {params.sparsity:g}, {before:.2g} stay at zero from before"
+        )
     match params.schedule:
         case OneShot():
             _prune_to(1.0 if params.layers else params.sparsity, model, layers, params, context, 0)
@@ -62,7 +66,7 @@ def _sparsity(layers: dict[str, nn.Module]) -> float:
     masks = [mask.mask for m in layers.values() if (mask := mask_of(m)) is not None]
     kept = sum(int(mask.sum()) for mask in masks)
     masked = sum(mask.numel() for mask in masks) - kept
-    return masked / sum(weight_of(m).numel() for m in layers.values())
+    return masked / max(sum(weight_of(m).numel() for m in layers.values()), 1)
 
 
 def _prune_to(
@@ -123,6 +127,8 @@ def _lay(
 
     With a criterion that looks at outputs, `masks` tell how many weights stay, and `keep` which.
     """
+    # What is masked already stays so: others make up for it too.
+    masks = {name: mask & _unmasked(layers[name], mask) for name, mask in masks.items()}
     by_outputs = params.criterion == "obs"
     able = {name: layer for name, layer in layers.items() if _plain_below_masks(layer)}
     done: list[str] = []
@@ -147,14 +153,20 @@ def _by_outputs(
     layer: nn.Module, error: OutputError, keep: Callable[[Tensor, float], Tensor], tell: Tell
 ) -> Tensor:
     """The mask that `keep` makes of scores in the shape of the weight; weights that are masked already go first."""
-    shape, before = weight_of(layer).shape, mask_of(layer)
+    shape = weight_of(layer).shape
 
     def placed(scores: Tensor, share: float) -> Tensor:
         own = scores.reshape(shape)
-        own = own if before is None else torch.where(before.mask, own, -1.0)
-        return keep(own, share).reshape(scores.shape)
+        before = _unmasked(layer, own)
+        return (keep(torch.where(before, own, -1.0), share) & before).reshape(scores.shape)
 
     return chosen(error, placed, tell).reshape(shape)
+
+
+def _unmasked(layer: nn.Module, like: Tensor) -> Tensor:
+    """The layer's mask, in the shape of `like`; all true where it has none."""
+    mask = mask_of(layer)
+    return torch.ones_like(like, dtype=torch.bool) if mask is None else mask.mask
 
 
 def _repair(layer: nn.Module, error: OutputError, mask: Tensor, tell: Tell) -> None:

@@ -1,9 +1,6 @@
 """What a step would refuse a network's layers for is refused before anything is trained: the same, and no more."""
 
 import copy
-import tempfile
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from engine import datasets
 from engine.compute import usercode
-from engine.compute.data import Dataset, load
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.steps.fits import Fits
 from engine.errors import SecateurError
 from engine.params import STEPS
-from engine.params.preset import Data, Model
+from engine.params.preset import Model
 from engine.sources import collect
 from tests.engine.compute.compute_help import context_for
 from tests.engine.compute.steps.channels import channels_help as networks
@@ -55,12 +50,6 @@ steps = st.one_of(
 )
 
 
-@cache
-def data() -> Dataset:
-    params = Data(name="digits", size=networks.SIZE, channels=3, limit=48)
-    return load(params, datasets.locate(params, Path(tempfile.gettempdir())))
-
-
 @pytest.fixture(scope="module", params=["vit", "mobile", "linear", "unnormed"])
 def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
     name = request.param
@@ -91,7 +80,7 @@ def test_a_step_is_refused_beforehand_where_it_would_refuse_the_network(
 ) -> None:
     params = STEPS[step[0]].model_validate(step[1], strict=False)
     images = torch.rand(4, 3, networks.SIZE, networks.SIZE)
-    fits = Fits(copy.deepcopy(network), images, context_for(data=data()))
+    fits = Fits(copy.deepcopy(network), images, context_for(data=networks.digits()))
     beforehand = refusal(lambda: fits.check(params))
-    run = refusal(lambda: apply(params, copy.deepcopy(network), context_for(data=data())))
+    run = refusal(lambda: apply(params, copy.deepcopy(network), context_for(data=networks.digits())))
     assert beforehand == run

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from engine import datasets
-from engine.compute.data import Dataset, load
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.apply import apply
 from engine.errors import SecateurError
 from engine.params import STEPS
-from engine.params.preset import Data
 from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 from tests.engine.compute.steps.test_pairs import PARAMETERS, params_of
@@ -32,10 +28,9 @@ LAST = "quantize.half"
 """Behind it none follows."""
 
 
-@cache
-def data() -> Dataset:
-    params = Data(name="digits", size=networks.SIZE, channels=3, limit=48)
-    return load(params, datasets.locate(params, Path(tempfile.gettempdir())))
+def test_every_step_that_leaves_a_smaller_network_is_tried_beside_others() -> None:
+    tried = {name.partition(" ")[0] for name in (*PARAMETERS, *MORE, LAST)}
+    assert {kind for kind, cls in STEPS.items() if cls.compresses and not cls.file} <= tried
 
 
 orders = st.tuples(
@@ -55,7 +50,7 @@ def test_any_order_of_steps_is_kept_to_the_bit_or_refused_with_a_way_out(
     for step in order:
         params = params_of(step) if step in PARAMETERS else STEPS[step].model_validate(MORE.get(step, {}))
         try:
-            model = apply(params, model, context_for(data=data()))
+            model = apply(params, model, context_for(data=networks.digits()))
         except SecateurError as refused:
             assert refused.title and refused.remedy, order
             return

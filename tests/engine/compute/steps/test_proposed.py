@@ -1,9 +1,7 @@
 """What a table proposes is the network that one gets: its steps make it, to the weight."""
 
 import copy
-import tempfile
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from engine import datasets
 from engine.compute.context import Context
-from engine.compute.data import Dataset, load
 from engine.compute.layers.grids import grids
 from engine.compute.measures.counts import count
 from engine.compute.models.sizes import of_model
 from engine.compute.steps.apply import apply
 from engine.params import STEPS
-from engine.params.preset import Data
 from engine.params.pruning import PruneWeights
 from engine.params.sensitivity import Sensitivity
 from engine.search.proposals import EXACT, QUALITY, Proposal, Table
@@ -43,12 +38,6 @@ CHEAP = {"repair": False, "calibrate": False}
 MARGIN, AROUND = 0.25, 1024
 """Bytes are estimated. Here they are few thousand, of which many stand around tensors; of ResNet20 they are told to
 some percent."""
-
-
-@cache
-def data() -> Dataset:
-    params = Data(name="digits", size=networks.SIZE, channels=3, limit=48)
-    return load(params, datasets.locate(params, Path(tempfile.gettempdir())))
 
 
 @cache
@@ -77,7 +66,7 @@ def table(name: str, of: Any) -> Table:
 
 
 def context() -> Context:
-    return context_for(data=data())
+    return context_for(data=networks.digits())
 
 
 def made(proposal: Proposal, name: str) -> nn.Module:

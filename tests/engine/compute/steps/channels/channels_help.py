@@ -1,7 +1,9 @@
 """Small networks whose channels are coupled in every way that there is."""
 
+import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +12,12 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 from torchvision.models.vision_transformer import VisionTransformer
 
+from engine.compute.data import Dataset, load
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.datasets import locate
+from engine.params.preset import Data
 
 SIZE = 16
 SMALL = {
@@ -36,6 +41,13 @@ def network(name: str, size: int = 32, channels: int = 3, seed: int = 0, **argum
             nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
             nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
     return model.eval()
+
+
+@cache
+def digits() -> Dataset:
+    """Few images that these networks take."""
+    params = Data(name="digits", size=SIZE, channels=3, limit=48)
+    return load(params, locate(params, Path(tempfile.gettempdir())))
 
 
 def own(maker: Callable[[], nn.Module]) -> nn.Module:

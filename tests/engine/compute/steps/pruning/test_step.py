@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from engine.compute.layers.masks import Mask, mask_of, masked, set_mask
-from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.models.checkpoint import folded_state
 from engine.compute.steps.pruning.step import pattern_mask, prune_weights
 from engine.compute.training.loop import fit
@@ -13,6 +13,7 @@ from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
 from engine.params.pruning import Cubic, PruneWeights
 from engine.params.training import Finetune
+from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
 
 
@@ -125,6 +126,19 @@ def test_pruning_again_goes_on_from_what_is_masked() -> None:
     assert whole(model) == pytest.approx(0.8, abs=1e-3)
     for name, mask in masked(model).items():
         assert not (mask.mask & ~first[name]).any()
+
+
+@pytest.mark.parametrize("criterion", ["l1", "obs"])
+def test_weights_are_refitted_for_the_zeros_that_there_are(criterion: str) -> None:
+    """Also where a layer is asked for fewer than are masked already."""
+    events: list[ev.Event] = []
+    model = prune_weights(small_model(), PruneWeights(sparsity=0.7), context_for())
+    params = PruneWeights(sparsity=0.3, scope="local", criterion=criterion, repair=True)  # type: ignore[arg-type]
+    model = prune_weights(model, params, context_for(events=events))
+    fitted = {name: leaf_of(layer) for name, layer in prunable_layers(model, ()).items()}
+    assert all(not weight[~masked(model)[name].mask].any() for name, weight in fitted.items())
+    (told,) = [one.text for one in events if isinstance(one, ev.Notice) and one.level == "warning"]
+    assert told == "sparsity: asked 0.3, 0.7 stay at zero from before"
 
 
 def test_cubic_sparsity_follows_zhu_and_gupta() -> None:
