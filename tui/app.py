@@ -58,7 +58,8 @@ class Lab(KeyOrder, SendSpans, App[None]):
     ) -> None:
         """Open `preset` in the lab and `first`, a place; raises UsageError if there is no such place.
 
-        With a `keeper` it begins where the last lab was, in what was not asked for, and keeps where it is itself.
+        With a `keeper` the lab begins where the last one was left, but for what is asked for here, and keeps where it
+        is for the next one.
         """
         self.session = Session.at(workspace or Path(".secateur").absolute(), preset)
         config = config or files.load()
@@ -77,7 +78,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
             self.add_mode(row.name, partial(self._new_screen, row))
 
     def _take(self, config: Config) -> None:
-        """Be as the user's settings say; what is wrong in them is told once the first screen is there."""
+        """Apply the user's settings; what is wrong in them is told once the first screen is there."""
         session = self.session
         session.within = config["within"]
         session.columns = tuple(config["columns"])
@@ -92,7 +93,8 @@ class Lab(KeyOrder, SendSpans, App[None]):
         return themes.SIXTEEN.name if sixteen else str(config["theme"])
 
     def _new_screen(self, row: Place) -> BaseScreen:
-        """The place's screen, with the classes that Textual would give it, and style it anew for, once laid out."""
+        """The place's screen, with the classes for this size of terminal: Textual would give it these after its first
+        layout, and then style it a second time."""
         screen: BaseScreen = resolve_name(row.screen)(self.session)
         for size, breakpoints in (
             (self.size.width, self.HORIZONTAL_BREAKPOINTS),
@@ -165,7 +167,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
     # Moving about
 
     def _leave_for(self, name: str) -> None:
-        """Remember the way back; from a list of studies a place that shows one shows the one pointed at."""
+        """Remember the way back; the study under the cursor of a list becomes the one that the place shows."""
         self._before.append(self.current_mode)
         pointed = self.here.pointed()
         if pointed is not None and name != "lab":
@@ -173,7 +175,8 @@ class Lab(KeyOrder, SendSpans, App[None]):
         self._keep_place(name)
 
     def _keep_place(self, name: str) -> None:
-        """Begin there the next time; where one only comes from another place (the knob: its worker loads torch) not."""
+        """Have the next lab begin at this place, unless it is only reached from another one (as the knob is, whose
+        worker loads torch)."""
         begin = {"place": name} if place(name).key else {}
         trial = -1 if self.session.trial is None else self.session.trial
         self.session.keep(**begin, study=self.session.study or "", trial=trial)

@@ -62,13 +62,17 @@ TABLE: dict[str, Measure] = {
     "accuracy": Measure(
         "accuracy", "fraction", "higher", "%", short="test acc.", along=_PLOT, quality=True, column=1
     ),
-    "validation_accuracy": Measure("validation accuracy", "fraction", "higher", "%", along=_BOTH),
+    "validation_accuracy": Measure(
+        "validation accuracy", "fraction", "higher", "%", short="validation", along=_BOTH
+    ),
     "map50": Measure("mAP50", "fraction", "higher", "%", short="mAP50", along=_PLOT, column=4),
     "map50_95": Measure(
         "mAP50-95", "fraction", "higher", "%", short="mAP50-95", along=_PLOT, quality=True, column=2
     ),
     "validation_map50": Measure("validation mAP50", "fraction", "higher", "%", along=_CURVE),
-    "validation_map50_95": Measure("validation mAP50-95", "fraction", "higher", "%", along=_BOTH),
+    "validation_map50_95": Measure(
+        "validation mAP50-95", "fraction", "higher", "%", short="validation", along=_BOTH
+    ),
     "agreement": Measure("agreement with baseline", "fraction", "higher", "%", along=_PLOT, column=5),
     "teacher_agreement": Measure(
         "agreement with teacher", "fraction", "higher", "%", short="with teacher", along=_PLOT, column=6

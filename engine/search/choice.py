@@ -23,7 +23,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Finalist:
-    """A candidate that was trained on several seeds; `margin` (0 … 1) is what its loss may owe to luck, if known."""
+    """A candidate that was trained on several seeds; `margin` (0 … 1) is what its loss may owe to luck, if known.
+
+    `found` is the pick that it would be, `amount` what it has of the goal's measure.
+    """
 
     candidate: int
     found: pick.Pick
@@ -54,23 +57,25 @@ def margin(agreement: float | None, images: int, candidates: int) -> float | Non
 
 def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:
     """The answer, from the finalists of the last confirmation."""
-    told = _last_confirmed(state)
-    looked = candidates(state)
-    through = _finalists(task, state, rule, told, looked)
+    confirmed = _last_confirmed(state)
+    tried = candidates(state)
+    finalists = _finalists(task, state, rule, confirmed, tried)
     # A search never ends with nothing: where none gains, what comes nearest is told as that.
-    found = [one for one in through if one.found.gains] or through
-    plain = [trial for trial in told if trial.proposal["role"] == UNCOMPRESSED and trial.status == "done"]
+    found = [one for one in finalists if one.found.gains] or finalists
+    plain = [
+        trial for trial in confirmed if trial.proposal["role"] == UNCOMPRESSED and trial.status == "done"
+    ]
     sure = [one for one in found if one.sure]
     best = pick.best([(one.found, one.amount) for one in sure or found])
     if best is None:
-        lines = [f"No candidate was of use: {looked} were looked at, and none could be finished."]
-        return ev.Chosen(trial=None, sure=False, candidates=looked, lines=lines)
+        lines = [f"No candidate was of use: {tried} were looked at, and none could be finished."]
+        return ev.Chosen(trial=None, sure=False, candidates=tried, lines=lines)
     winner = next(one for one in found if one.found is best)
     return ev.Chosen(
         trial=best.trial.index,
         sure=winner.sure,
-        candidates=looked,
-        lines=_lines(task, winner, found, plain, looked),
+        candidates=tried,
+        lines=_lines(task, winner, found, plain, tried),
         finalists=[_as_dict(one) for one in found],
         uncompressed=_compared(plain),
     )
@@ -85,9 +90,9 @@ def _last_confirmed(state: StudyState) -> list[TrialState]:
 
 
 def _finalists(
-    task: Task, state: StudyState, rule: Rule, told: Sequence[TrialState], looked: int
+    task: Task, state: StudyState, rule: Rule, confirmed: Sequence[TrialState], tried: int
 ) -> list[Finalist]:
-    mine = [trial for trial in told if trial.proposal["role"] == FINALIST and trial.status == "done"]
+    mine = [trial for trial in confirmed if trial.proposal["role"] == FINALIST and trial.status == "done"]
     images = int(state.trials[0].measure.measures.get("validation_images", 0))
     found = []
     for one, amount in pick.judged(state, mine, rule, smaller=False):
@@ -97,7 +102,7 @@ def _finalists(
             a for trial in trials if isinstance(a := trial.steps[-1].measures.get("agreement"), float)
         ]
         agreed = statistics.fmean(agreements) if agreements else None
-        found.append(Finalist(number, one, amount, margin(agreed, images, looked), trials))
+        found.append(Finalist(number, one, amount, margin(agreed, images, tried), trials))
     return sorted(found, key=lambda one: one.amount)
 
 
@@ -130,7 +135,7 @@ def _compared(trials: Sequence[TrialState]) -> dict[str, Any]:
 
 
 def _lines(
-    task: Task, winner: Finalist, found: Sequence[Finalist], plain: Sequence[TrialState], looked: int
+    task: Task, winner: Finalist, found: Sequence[Finalist], plain: Sequence[TrialState], tried: int
 ) -> list[str]:
     one = winner.found
     lines = [f"{_what(task)}: {one}"]
@@ -138,7 +143,7 @@ def _lines(
         less = "faster" if task.goal.startswith("latency") else "smaller"
         lines = [f"No finalist is {less} than the network as it is; this one is nearest: {one}"]
     elif one.within:
-        lines.append(_why(winner, found, looked))
+        lines.append(_why(winner, found, tried))
     else:
         lines = [
             f"No finalist is within the limits; this one is nearest, {_loss(winner)} on validation: {one}"
@@ -170,7 +175,7 @@ def _loss(one: Finalist) -> str:
     return f"{0.0 - 100 * one.found.loss:+.2f}{margin_} points".replace("-", "−")
 
 
-def _why(winner: Finalist, found: Sequence[Finalist], looked: int) -> str:
+def _why(winner: Finalist, found: Sequence[Finalist], tried: int) -> str:
     """Why this one was taken, and how sure that is."""
     seeds = f"{len(winner.trials)} seeds" if len(winner.trials) > 1 else "one seed"
     told = f"{_loss(winner)} on validation, mean of {seeds}"
@@ -179,15 +184,15 @@ def _why(winner: Finalist, found: Sequence[Finalist], looked: int) -> str:
     if winner.sure:
         smaller = [one for one in found if one.amount < winner.amount and one.found.within]
         more = f"; {len(smaller)} smaller only seemed to be within" if smaller else ""
-        return f"{told}: within the limit beyond the luck of {_of(looked)}{more}"
+        return f"{told}: within the limit beyond the luck of {_of(tried)}{more}"
     return (
-        f"{told}: within the limit, but not beyond the luck of {_of(looked)} on so few images; "
+        f"{told}: within the limit, but not beyond the luck of {_of(tried)} on so few images; "
         "more validation images would tell"
     )
 
 
-def _of(looked: int) -> str:
-    return "one candidate" if looked == 1 else f"the best of {looked} candidates"
+def _of(tried: int) -> str:
+    return "one candidate" if tried == 1 else f"the best of {tried} candidates"
 
 
 def _mean(quality: str, values: Sequence[float]) -> str:

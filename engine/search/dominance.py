@@ -1,8 +1,8 @@
-"""Points that need not be tried: milder in all than one that already has too much of what is limited or to be least.
+"""Points that need not be tried: they compress no more in anything than a known one that was already too large.
 
-Training changes no amount, so what a candidate of the lowest rung came to holds for all that are milder than it. Of a
-space where most is too mild to come among the best, as with two techniques of which one may be off, what is left to try
-is a small part.
+Too large is what exceeds a limit, or has more of the goal than the best candidates have. Training changes no amount, so
+what a candidate of the lowest rung came to holds for all points milder than it. Often that leaves a small part of the
+space, as where one of two techniques may be off.
 """
 
 import math
@@ -16,11 +16,12 @@ from engine.search.ranking import Ranking
 from engine.search.task import Task
 
 SLACK = 1.05
-"""How many times the most that it may have a milder point's neighbour has: files are not in order to the byte."""
+"""How many times the most allowed a known point has to have before milder ones are left out: bytes of a file do not
+fall strictly with what is removed."""
 
 
 def outdone(task: Task, known: Sequence[Candidate], rank: Ranking) -> Callable[[Point], bool]:
-    """Says of a point whether some amount of it is sure to be too large."""
+    """A function that tells of a point whether some amount of it is sure to be too large."""
     bounds = _bounds(task, known, rank)
     too_large = [
         (one.point, measure)
@@ -52,8 +53,7 @@ def milder(space: Space, point: Point, other: Point, *, switches: bool = True) -
     """Whether a point compresses no more than another in anything, and so has no less of any amount.
 
     `switches`: whether a technique that is off counts as milder: a file of fewer bits is smaller, but not surely
-    faster.
-    What says nothing of how far a step goes has to be equal; of trainings nothing counts.
+    faster. A parameter that says nothing of how far its step goes has to be equal; those of trainings don't count.
     """
     on, others = space.running(point), space.running(other)
     differ = [name for name in space.techniques if on[name] != others[name]]

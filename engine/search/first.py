@@ -1,11 +1,12 @@
-"""A search's first candidates where a `sensitivity` step of its baseline has measured what layers lose: as far along
-each technique as what may be lost is predicted to go, without training."""
+"""A search's first candidates where a `sensitivity` step of its baseline has measured what layers lose: each technique
+goes as far as, by prediction and without training, the network loses what it may lose."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from engine.presets.auto import FAR
 from engine.presets.space import Dimension
+from engine.results.tolerance import FLOAT_BITS
 from engine.search.proposals import QUALITY, Table
 from engine.search.task import Task
 
@@ -14,9 +15,9 @@ TIMES = (1.0, 4.0, 2.0, 0.5)
 
 
 def points(task: Task, tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """Points of the search's space, the one first that is predicted to lose what may be lost; none without tables.
+    """Points of the search's space, first the one that is predicted to lose just what may be lost; none without tables.
 
-    Of several techniques each is to lose its part.
+    Several techniques share the loss evenly.
     """
     by_of = {table.of: table for table in tables}
     known = [one for one in task.space.dimensions if FAR.get(one.field) in by_of]
@@ -31,7 +32,7 @@ def points(task: Task, tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 
 def _at(one: Dimension, table: Table, loss: float, goal: str) -> Any:
-    """The parameter's value that is predicted to lose so much, where the goal gains most by it."""
+    """The value of a parameter at which so much is predicted to be lost, with layers chosen for the goal."""
     value = _value(one.field, table, loss, goal)
     if one.values:
         numbers = [number for number in one.values if isinstance(number, int | float)]
@@ -61,4 +62,4 @@ def _alike(table: Table, loss: float) -> float:
         for rate in rates
     }
     rate = max((one for one in rates if lost[one] <= loss), default=0.0)
-    return round(32 * (1 - rate)) if table.of == "bits" else rate
+    return round(FLOAT_BITS * (1 - rate)) if table.of == "bits" else rate

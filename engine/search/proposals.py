@@ -18,27 +18,33 @@ from typing import Any
 from engine.errors import UsageError
 from engine.measures.layer_times import TIMES
 from engine.params import STEPS
-from engine.results.tolerance import DEVIATION, SHAPES, added_curves, cost_at, drop_curves, quality
+from engine.results.tolerance import (
+    DEVIATION,
+    FLOAT_BITS,
+    SHAPES,
+    added_curves,
+    cost_at,
+    drop_curves,
+    quality,
+)
 from engine.search.solver import Option, frontier
 from engine.search.widths import WIDTHS, Widths, gone_at
 from engine.text.phrases import names
 
-FLOAT_BITS = 32
-"""Bits of a weight that is not rounded; rows of bits tell the share that is removed of them."""
 FINER, MOST = 2, 30
 """Levels between two that were measured, fewer where a layer would have more than so many; of bits there are none."""
 SIZE = "size.packed"
 EXACT = ("parameters", "macs")
 MEASURES = (SIZE, *EXACT)
-"""What rows have of a network beside its quality, and perhaps a latency; parameters and multiply-accumulates that are
-zero don't count."""
+"""Measures of a network that rows have beside its quality, and perhaps a latency. Of parameters and MACs those count
+that are not zero."""
 DIGITS, ROUNDING = 4, 1e-9
-"""Digits of a rate behind the point, as presets have it, which tell the widths of ten thousand channels apart; and what
-sums of floats may miss."""
+"""Digits of a rate behind the point in presets, enough to tell the widths of ten thousand channels apart; and by how
+much sums of floats may be off."""
 LEAST = 1e-6
-"""Share of a measure that a network with fewer channels has at least."""
+"""Share of a measure that is left at least, so that it has a logarithm."""
 TURNS, NEAR = 6, 0.02
-"""Choices of channels at most, and by what share of a limit the last one may be under it."""
+"""How often channels are chosen anew at most, and how far under a limit, as a share of it, is near enough to stop."""
 QUALITY = "quality"
 """The limit of what may be lost of it, a fraction."""
 
@@ -48,9 +54,10 @@ class Proposal:
     """Levels for every layer, and what they are predicted to come to.
 
     `of`: what is removed; `levels`: the share of each layer; `loss`: of quality, a fraction, at most all of it;
-    `amounts`: by measure, as those of the network as it is, `before`; `seconds`: that it took to solve; `steps`: those
-    of a preset that make this network after the sensitivity step; where milliseconds are limited, one that is measured
-    to take as few, whatever its levels. `held`: the measures of which it is sure to have no more; others are predicted.
+    `amounts`: by measure; `before`: the same of the network as it is; `seconds`: how long it took to solve; `steps`:
+    what a preset has after the sensitivity step to make this network, or, where milliseconds are limited, one that is
+    measured to be as fast, whatever its levels. `held`: measures of which it is sure to have no more than `amounts`
+    says; others are predicted.
     """
 
     of: str
@@ -93,7 +100,7 @@ class Table:
         }
         self._widths = Widths(scanned[WIDTHS], times) if WIDTHS in scanned else None
         self._shapes: Mapping[str, Sequence[int]] = scanned.get(SHAPES, {})
-        self._bytes = _each(reference, scanned["rows"], SIZE, "parameters")
+        self._bytes = _per(reference, scanned["rows"], SIZE, "parameters")
         losses = drop_curves(scanned)
         costs = added_curves(scanned["rows"]) if all(DEVIATION in row for row in scanned["rows"]) else losses
         rows: dict[str, list[Mapping[str, Any]]] = {}
@@ -115,7 +122,7 @@ class Table:
             ]
 
     def _rates(self, layer: str, measured: list[float]) -> list[float]:
-        """The levels that a layer may have, with such between those measured where what they save is known too."""
+        """The levels that a layer may have: those measured, and some between them where it is known what these save."""
         if self.of in ("bits", "rank"):
             return measured
         finer = _finer(measured)
@@ -143,7 +150,8 @@ class Table:
         return found
 
     def _saving(self, name: str, left: float) -> float:
-        """What sums over layers: the amount itself, or of channels the logarithm of the share that is left."""
+        """What is saved where so much is `left`, in a form that adds up over layers: the amount itself, or of channels
+        the logarithm of the share that is left."""
         before = self.before[name]
         if self.of == "channels":
             return math.log(before / max(left, LEAST * before))
@@ -155,8 +163,9 @@ class Table:
         return before * math.exp(-saved) if self.of == "channels" else before - saved
 
     def propose(self, least: str, limits: Mapping[str, float]) -> Proposal | None:
-        """The network that has least of a measure (or loses least, `QUALITY`) within limits: `QUALITY` may be lost, of
-        measures there may be at most so much. None where no choice of levels holds them.
+        """The network that has least of a measure (with `QUALITY`: that loses least) within limits: the most that may
+        be lost of `QUALITY`, and the most that there may be of other measures. None where no choice of levels holds
+        them.
 
         Raises UsageError for a measure that the step did not tell.
         """
@@ -186,8 +195,8 @@ class Table:
 
     @property
     def _counted(self) -> tuple[str, ...]:
-        """What a network has exactly as its levels say. How many weights rounding makes zero, only rounding tells, and
-        where zeros go with channels, which ones are taken."""
+        """Measures that a network's levels tell exactly. How many weights become zero by rounding, only rounding tells;
+        and where a network has zeros already, how many of them go with its channels."""
         if self.of == "bits":
             return ()
         if self.of != "channels":
@@ -212,7 +221,7 @@ class Table:
         return amounts
 
     def _chosen(self, least: str, limits: Mapping[str, float]) -> dict[str, _Level] | None:
-        """A level for each layer, which between them hold the limits by what is counted."""
+        """A level for each layer, so that together they hold the limits as they are counted."""
         counted = [name for name in limits if name != QUALITY]
         if self._widths is None or not counted:
             return self._solved(least, limits)
@@ -248,8 +257,11 @@ class Table:
         return sum(one.cost for one in found.values()) if name == QUALITY else self.amounts(found)[name]
 
     def _solved(self, least: str, limits: Mapping[str, float]) -> dict[str, _Level] | None:
-        """The choice of levels that is best by what layers save alone, of those that each lose least for what they
-        have: which of them lose no more quality than may be, each tells."""
+        """The choice of levels that is best by what layers save alone.
+
+        The solver gives networks that each deviate least of those that cost about the same; those that lose more
+        quality than allowed are left out here.
+        """
         most = {
             name: [max(one.savings[name] for one in levels) for levels in self.layers.values()]
             for name in self.before
@@ -323,8 +335,8 @@ class Table:
         return round(gone / sum(sizes.values()), 4) if sizes else 0.0
 
 
-def _each(reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], name: str, of: str) -> float:
-    """How much of a measure goes with each one of another, over all rows; 0 where they don't tell.
+def _per(reference: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], name: str, of: str) -> float:
+    """How much less there is of a measure for each one less of another, over all rows; 0 where they don't tell.
 
     A file's bytes go so with parameters: trained weights take about the same bits whatever layer they are of, and what
     stands around tensors stays.

@@ -11,7 +11,7 @@ from engine.search.history import Candidate
 from engine.search.task import Outcome, Task
 
 POINTS_A_DOUBLING = 10.0
-"""Points of accuracy that being twice over a limit weighs as much as."""
+"""Points of accuracy that count as much as having twice what a limit allows."""
 GAIN = 0.01
 """What each further doubling of a training is taken to gain while no candidate has shown it: a point."""
 
@@ -53,8 +53,8 @@ class Ranking:
         return max(self.excess(outcome, rung, errors), 0.0), self.task.amount(outcome)
 
     def bound(self, known: Sequence[Candidate], count: int) -> float:
-        """The most that a candidate may have of the goal and still come among the best `count`, as far as that does not
-        depend on how long it is trained; infinite where accuracy is the goal."""
+        """The most of the goal that a candidate may have and still be among the best `count` after more training;
+        infinite where accuracy is the goal, or fewer are within the limits."""
         if self.task.goal == MOST_ACCURATE:
             return math.inf
         last = [outcome for one in known if (outcome := one.last) is not None]
@@ -73,8 +73,8 @@ class Ranking:
 
 
 def _gain(rung: int, top: int, known: Sequence[Candidate]) -> float:
-    """The median gain of those that went from `rung` to the highest rung that any of them reached; what is left above
-    that one, as far as nobody has shown it, is `GAIN` for each."""
+    """The median gain of those that went from `rung` to the highest rung that any of them reached, and `GAIN` for each
+    rung above that one, which nobody has shown yet."""
     for reached in range(top, rung, -1):
         gains = [
             after.quality - before.quality

@@ -52,8 +52,9 @@ LEFT_OUT = ("criterion", "schedule", "learning", "rounding", "clip", "mixed")
 ESTIMATED = 1.5
 """Bytes of a packed file depend on trained weights: only a limit that is missed by more is out of reach."""
 NOISY = 1.3
-"""The same for latencies, which are measured briefly; and for amounts that go in whole channels, `COARSE`."""
+"""The same for latencies, which are measured briefly."""
 COARSE = 1.05
+"""The same for counts, which go in whole channels."""
 DECIDES = ("floor", "round_to", "scope", "skip", "keep")
 """Parameters that decide how much a network allows of those whose `Extent` ends."""
 COMBINED = 16
@@ -61,7 +62,7 @@ COMBINED = 16
 
 
 def job(spec: Spec, plan: Plan, machine: Machine, code: Sources) -> Job:
-    """The one job that finds it out: `material` has of each technique its levels, as lists of steps."""
+    """The job that finds it out; its `material` has the levels of each technique, as steps."""
     settings = spec.settings
     timed = _timed(spec)
     material: dict[str, Any] = {
@@ -94,7 +95,7 @@ def _timed(spec: Spec) -> Latency | None:
 
 
 def _by(task: Task) -> str:
-    """The amount that tells more from less compressed."""
+    """The amount by which levels of a technique are put in order."""
     names = [name for name in task.names if not latency.is_name(name)]
     return names[0] if names else "macs"
 
@@ -118,8 +119,8 @@ def _techniques(spec: Spec) -> Iterator[dict[str, Any]]:
 
 
 def _furthest(spec: Spec, name: str, own: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
-    """Of each number that a network may not allow: the step with it at its most, and other such numbers at their
-    least, for all combinations of what else decides over it."""
+    """For each number that a network may set an end to: the step with that number at its most and the others at their
+    least, once for every combination of the parameters that decide where the end is."""
     able = [one for one in own if one.extent.ends]
     mildest = {one.path: _in_order(one).first for one in own}
     for one in able:
@@ -136,7 +137,8 @@ def _furthest(spec: Spec, name: str, own: Sequence[Dimension]) -> Iterator[dict[
 
 
 def _points(dimensions: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
-    """Values along all of them, from the least to the most; and each of those that are not numbers, at either end."""
+    """Points with all dimensions at their least, middle and most; and every value that is no number, with the others at
+    either end."""
     ordered = {one.path: _in_order(one) for one in dimensions}
     ends = [{path: one.between(share) for path, one in ordered.items()} for share in SHARES]
     yield from ends
@@ -147,7 +149,7 @@ def _points(dimensions: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
 
 
 def _in_order(one: Dimension) -> Dimension:
-    """With its numbers, if it has such, as they rise."""
+    """The dimension with its values sorted, where they are numbers."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in one.values)
     return replace(one, values=tuple(sorted(one.values))) if numbers else one
 

@@ -67,8 +67,8 @@ def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[En
     """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet.
 
     What misses a limit by no more than it may owe to luck goes on as well: whether it is within, more training tells.
-    Training makes no model smaller: whoever has more than as many as there are finalists, which are within the limits
-    already, will be none however well it learns.
+    Training makes no model smaller: a candidate with more of the goal than the best `finalists` of those within the
+    limits does not go on, however well it might learn.
     """
     found: list[Entry] = []
     bound = rank.bound(known, task.search.finalists)

@@ -30,9 +30,9 @@ TRIES = 40
 NEAR = 1 / 64
 """Share of a range within which a point is next to another."""
 DRAWS = 400
-"""Points that are drawn at random after that; a space where all of so many are known or outdone is exhausted."""
+"""Points that are drawn at random for each one after that: where none of so many is new, the space is exhausted."""
 FAILED = 1000.0
-"""Points over its limits that a candidate counts as which failed."""
+"""By how many points a candidate that failed counts as over its limits."""
 
 
 def propose(

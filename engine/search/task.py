@@ -36,9 +36,9 @@ class Outcome:
 class Task:
     """A search's section of the preset, with its limits and its space.
 
-    `held`: steps of `over` that have to run (True) or must not, as somebody wished while it ran. `room`: trials that a
-    round had room for which is planned again, whatever the budget is by now. `bounds`: how far the network lets
-    parameters go.
+    `held`: steps of `over` that have to run (True) or must not, as somebody wished while it ran. `room`: where a round
+    is planned again, how many trials it had room for then, for the budget may be another by now; 0: by the budget.
+    `bounds`: how far the network lets parameters go.
     """
 
     search: Search

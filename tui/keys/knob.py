@@ -4,7 +4,7 @@ from tui.keys.action import Action, rows
 
 
 def _turns(id: str, keys: tuple[str, ...], label: str, text: str, by: int) -> Action:
-    """One of two ways to turn it."""
+    """An action that turns the knob one way; there is one for each direction."""
     return Action(id, keys, label, text, "knob", bool(label), "Knob", str(by))
 
 

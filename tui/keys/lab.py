@@ -4,7 +4,7 @@ from tui.keys.action import Action, rows
 
 
 def _way(id: str, keys: tuple[str, ...], text: str, group: str, by: int) -> Action:
-    """One of two actions that differ in their direction."""
+    """An action with a direction; there is one for each of the two."""
     return Action(id, keys, "", text, "lab", group=group, arguments=str(by))
 
 

@@ -59,7 +59,7 @@ COPY = ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a c
 SEARCH = (
     "search",
     ("s",),
-    "",
+    "search",
     "Of a search: what it is at, other limits, techniques to pin or forbid, its front.",
 )
 SORT = ("sort", ("s",), "sort", "Sort by the next column.")
@@ -160,9 +160,10 @@ CURVES = (
     *rows(
         "curves",
         "Chart",
-        ("choose_x", ("x",), "x", "Choose what to draw along."),
-        ("choose_y", ("y",), "y", "Choose what to draw."),
+        ("choose_x", ("x",), "axis", "Choose what to draw along."),
+        ("choose_y", ("y",), "axis", "Choose what to draw."),
         ("choose_by", ("b",), "by", "Choose the parameter that tells the lines apart, or the layers."),
+        SEARCH,
         ("overlay", ("o",), "overlay", "Choose studies to draw together."),
         ("epochs", ("t",), "training", "Training curves by epoch, or back to the trials."),
         ("pareto", ("p",), "Pareto", "Draw and list the trials that no other beats in both x and y."),
@@ -170,7 +171,6 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, of accuracies then of the error, then linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
-        SEARCH,
         NEXT,
         KNOB_OF_PICK,
         (

@@ -107,7 +107,7 @@ class Document:
     def change(self, edit: Edit, label: str, merge: str = "") -> bool:
         """Make a change; whether anything is different. Changes in a row with one `merge` become one.
 
-        Each of those starts from the preset before the first of them: half-typed values so leave no traces, such
+        Each of those starts from the preset before the first of them: so half-typed values leave no traces, such
         as a plot that went with a sweep. Raises `Unknown` where the edit does.
         """
         before = self._past[-2].root if self._merges(merge) else self.root

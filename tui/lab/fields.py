@@ -117,7 +117,7 @@ class Field:
 
     @property
     def cycles(self) -> bool:
-        """Whether the next value comes in place of this one by a key; not in place of a text of several lines."""
+        """Whether a key puts the next value in place of this one; a list or mapping is never replaced so."""
         return bool(self.options) and (self.row.type == SWITCH or not isinstance(self.value, dict | list))
 
     @property
@@ -185,7 +185,8 @@ def _fields(
 
 
 def _shown(fields: Iterable[Field]) -> Iterator[Field]:
-    """Without fields of other variants and of groups that are off; a group becomes a switch or goes."""
+    """The fields without those of other variants and of groups that are off. An optional group becomes a switch; any
+    other has no field of its own."""
     off: list[str] = []
     owners: dict[str, Field] = {}
     for field in fields:

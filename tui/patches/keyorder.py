@@ -67,7 +67,7 @@ class KeyOrder(Base):
 
     @property
     def handling(self) -> bool:
-        """Whether a key is on its way, and the mark behind it not lost with the widget that it was sent to."""
+        """Whether a key is being handled. Where the widget that its mark was sent to is gone, none is any more."""
         if not self._under_way or self._mark is None:
             return False
         return self._mark.sent_to.is_running or not self.screen.is_mounted
@@ -110,7 +110,7 @@ class KeyOrder(Base):
             await self._next_key()
 
     async def _unstick(self) -> None:
-        """Look from time to time, as long as keys wait, whether the mark that they wait for is lost."""
+        """While keys wait, look from time to time whether the mark that they wait for is lost, and go on if it is."""
         if self._keys and time.monotonic() - self._under_way > GIVE_UP_S:
             await self._next_key()
         if self._keys:

@@ -18,9 +18,9 @@ class AsciiDriver(LinuxDriver):
 
 
 def spelled(text: str) -> str:
-    """The text with signs whose meaning needs two columns written in two; as it is on other terminals.
+    """On a terminal of ASCII alone the text with ±, ≥, ≤ and ≠ in two letters each; as it is on others.
 
-    It is laid out afterwards, so that lines stay as long as they are.
+    To be called before the text is laid out in lines, because it gets longer.
     """
     if ON and not text.isascii():
         for sign in ("±", "≥", "≤", "≠"):

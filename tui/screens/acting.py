@@ -17,6 +17,10 @@ def question(act: str, meant: Sequence[Listed]) -> str:
     return f"{act} {meant[0].run.name}?" if len(meant) == 1 else f"{act} {len(meant)} studies?"
 
 
+STARTABLE = ("queued", "cancelled", "failed", "lost")
+"""How studies stand that can be started, or go on."""
+
+
 class StudyActions(BaseScreen):
     """A part of such a place."""
 
@@ -28,7 +32,7 @@ class StudyActions(BaseScreen):
         """Something was done to all that were meant."""
 
     def action_resume(self) -> None:
-        self.do("started", ("queued", "cancelled", "failed", "lost"), studies.start)
+        self.do("started", STARTABLE, studies.start)
 
     def action_cancel(self) -> None:
         self.run_worker(self._cancel())

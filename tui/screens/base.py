@@ -73,6 +73,10 @@ class BaseScreen(Screen[None]):
         """Whether it has something to act on, so that a command from elsewhere can run."""
         return True
 
+    def offers(self, action: str) -> bool:
+        """Whether the footer names an action, by its id: not one that could only say now that it is not possible."""
+        return True
+
     def say(self, text: str, role: str = "") -> None:
         """Show a message in the footer's line until the next key."""
         self.query_one(KeyBar).say(text, role)
@@ -82,6 +86,7 @@ class BaseScreen(Screen[None]):
         status = f"{state.status} {state.done}/{len(state.trials)}" if state and state.trials else ""
         status = status or (state.status if state else "")
         self.query_one(PlaceBar).show_study(state.name if state else "", status)
+        self._show_keys()
 
     async def on_event(self, event: events.Event) -> None:
         # Whoever leaves in the instant a place opens: that it was opened is still told when its widgets are gone.
@@ -95,7 +100,7 @@ class BaseScreen(Screen[None]):
         self._show_keys()
 
     def hide_columns(self) -> None:
-        """Have lists without the columns that were chosen away."""
+        """Hide the columns that the user has chosen not to see."""
         for table in self.query(Table):
             table.hidden = columns.hidden(self._named(table))
 
@@ -127,7 +132,7 @@ class BaseScreen(Screen[None]):
             self.call_next(self.complete)
 
     async def complete(self) -> None:
-        """Have what the first frame did without; called once the place was drawn for the first time."""
+        """Load what the first frame did without; called once the place was drawn for the first time."""
 
     @on(Table.ColumnsWanted)
     def _choose_columns(self, message: Table.ColumnsWanted) -> None:
@@ -156,7 +161,9 @@ class BaseScreen(Screen[None]):
         keys: dict[str, Hint] = {}
         for active in self.active_bindings.values():
             binding = active.binding
-            if binding.show and active.enabled and not (typing and len(key_text(binding.key)) == 1):
+            typed = typing and len(key_text(binding.key)) == 1
+            offered = self.offers(binding.action.partition("(")[0])
+            if binding.show and active.enabled and offered and not typed:
                 hint = Hint(key_text(binding.key), binding.description, binding.key)
                 keys.setdefault(binding.action, hint)
         self.query_one(KeyBar).show_keys(list(keys.values()))
@@ -179,8 +186,8 @@ class StudyScreen(BaseScreen):
         if message.run_name == self.session.study:
             # The pick's rule: read here once, so that drawing reads no file.
             await asyncio.to_thread(self.session.settings_of, message.run_name, message.state)
-            self.show_current(message.state)
             self.show_state(message.state)
+            self.show_current(message.state)
 
     def show_state(self, state: "StudyState | None") -> None:
         """Show the study as it stands; None if the workspace has none."""

@@ -174,7 +174,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         self._show_study()
 
     def _follow_to_the_end(self, state: "StudyState") -> None:
-        """Where it stood that a study runs, say how it ended; beside the form too, until another one runs."""
+        """Say how a study ended where it was said that it runs, and beside the form until another one runs."""
         if state.status in OPEN:
             self.running = state.name
             self.query_one("#ended", Endings).show([])

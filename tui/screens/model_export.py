@@ -175,7 +175,7 @@ class ExportScreen(ModalScreen[None]):
             self._values[path] = self.query_one(Form).editor.value.strip()
 
     def _forget(self) -> None:
-        """An export that has ended gives its place to the help as soon as the form is used again."""
+        """Show the help in place of an export that has ended, as soon as the form is used again."""
         if not self._busy:
             self._export = None
             self._show()

@@ -43,8 +43,9 @@ async def show(app: App[None], here: str, go: Go, keys: Keymap) -> None:
 
 
 def _label(action: Action) -> str:
-    where = f"{LABELS[action.where]}: " if action.where in LABELS else ""
-    return f"{where}{action.help}"
+    """Its place, its word in the footer, by which it is looked for, and what it does."""
+    named = f"{LABELS[action.where]} {action.label}".rstrip() if action.where in LABELS else ""
+    return f"{named}: {action.help}" if named else action.help
 
 
 async def _run(app: App[None], action: Action, go: Go) -> None:

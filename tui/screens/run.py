@@ -17,7 +17,7 @@ from engine.studies.listed import Listed
 from engine.studies.state import StudyState, TrialState
 from engine.studies.status import OPEN
 from tui.keys.action import hint
-from tui.screens.acting import StudyActions
+from tui.screens.acting import STARTABLE, StudyActions
 from tui.screens.base import StudyScreen, bindings, titled
 from tui.screens.search import SearchActions
 from tui.session import Go, Session
@@ -216,6 +216,12 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
 
     def picks_changed(self) -> None:
         self.show_state(self._state)
+
+    def offers(self, action: str) -> bool:
+        states = {"cancel": OPEN, "resume": STARTABLE}.get(action)
+        if states is not None:
+            return self._state is not None and self._state.status in states
+        return super().offers(action)
 
     def meant(self) -> list[Listed]:
         study = self.session.run(self._state.name) if self._state else None

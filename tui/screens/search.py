@@ -17,7 +17,7 @@ from engine.presets import limits
 from engine.presets.limits import Limit
 from engine.presets.space import Space
 from engine.presets.spec import Spec
-from engine.results import pick
+from engine.results import pick, searches
 from engine.search import answers, held
 from engine.search.answers import Answer
 from engine.studies.rundir import RunDir
@@ -204,6 +204,15 @@ class SearchPage(ModalScreen[None]):
 
 class SearchActions(BaseScreen):
     """A part of a place that shows a study."""
+
+    _searches = False
+
+    def show_current(self, state: StudyState | None) -> None:
+        self._searches = state is not None and searches.is_search(state)
+        super().show_current(state)
+
+    def offers(self, action: str) -> bool:
+        return self._searches if action == "search" else super().offers(action)
 
     def action_search(self) -> None:
         self.run_worker(self._search(), group="search", exclusive=True)

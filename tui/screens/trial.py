@@ -78,8 +78,9 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
             self.run_worker(self._load(state, trial), group="classes", exclusive=True)
 
     def _draw(self) -> None:
-        self.query_one("#left", Document).show(self._left)
-        self.query_one("#right", Document).show(self._right)
+        study = self._state and self._state.name  # among its trials one goes on reading at the same place
+        self.query_one("#left", Document).show(self._left, study)
+        self.query_one("#right", Document).show(self._right, study)
 
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         """How each class did, from the files beside the measures."""

@@ -73,9 +73,10 @@ def _matrix(counted: Mapping[str, Any], every: list[ClassResult], longest: int) 
 
 
 def _shade(share: float) -> str:
-    """
+    """The cell of a share of a class's images.
+
     >>> [_shade(share) for share in (0, 0.001, 0.3, 1)]
-    ['  ', '··', '▒▒', '██']
+    ['  ', '··', '░░', '██']
     """
     if share == 0:
         return SHADES[0]

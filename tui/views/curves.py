@@ -168,7 +168,7 @@ def _layers(states: Sequence[StudyState], view: View) -> Drawn:
 
 
 def _unmeasured(states: Sequence[StudyState], view: View) -> str:
-    """Of studies that are not well, that they did not come to measure what was chosen; else empty."""
+    """That studies which failed or were stopped did not get as far as measuring what was chosen; else empty."""
     if any(ending(state) for state in states):
         return f"No trial came to {view.x} and {view.y}: x and y choose something else"
     return ""

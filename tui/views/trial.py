@@ -127,6 +127,8 @@ def measures(state: StudyState, trial: TrialState, width: int) -> list[Line]:
         if is_name(name):
             continue  # in a table of their own
         value, before = measure_value(trial.results, name), baseline_value(trial, name)
+        if value is None and before is None and trial.results:
+            continue  # other trials alone have it: of a search, some are scored on validation and some on test images
         rows.append(
             [
                 (measure(name).label, ""),

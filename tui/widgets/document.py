@@ -21,13 +21,16 @@ class Document(Painted, can_focus=True):
     def __init__(self, build: Builder = lambda width: (), *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._build = build
+        self._of: object = None
         self._all: Sequence[Line] = ()
         self._top = 0
         self.follow = False
 
-    def show(self, build: Builder) -> None:
-        """Show other lines, at the same place."""
+    def show(self, build: Builder, of: object = None) -> None:
+        """Show other lines, at the same place; of something else than before, `of`, from their beginning."""
         self._build = build
+        self._top = self._top if of == self._of else 0
+        self._of = of
         self.prepare()
         self.redraw()
 

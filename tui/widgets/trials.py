@@ -7,7 +7,7 @@ from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.presets.yaml.flow import as_written
-from engine.results import pick
+from engine.results import pick, searches
 from engine.results.failures import reasons_of
 from engine.results.remarks import remarks
 from engine.results.summary import path_values, quality_name
@@ -31,7 +31,10 @@ def listed(state: StudyState, picked: TrialState | None) -> tuple[list[Row], lis
 
     names = parameter_names(state)
     known = state.status in OPEN or any(trial.results for trial in state.trials)
-    results = (quality_name(state), *RESULTS) if known else ()
+    quality = quality_name(state)
+    # Of a search, candidates are scored on validation images alone.
+    judged = (f"validation_{quality}", quality) if searches.is_search(state) else (quality,)
+    results = (*judged, *RESULTS) if known else ()
     why = {i: n for n, reason in enumerate(reasons_of(state.trials), 1) for i in reason.trials}
     why = why if len(set(why.values())) > 1 else {}
     ends = path_values(state, names)
@@ -91,14 +94,14 @@ def row(
     reason: int = 0,
     picked: bool = False,
 ) -> Row:
-    """A trial's line; `reason` is the number of that for which it failed, where there are several.
+    """A trial's line; `reason` is the number of the reason for which it failed, where there are several.
 
     `ends` has the parameters to show, each with how its paths are (`engine.results.summary.path_values`).
     """
     known = trial.results
     values: list[Cell] = [measure_text(name, known[name]) if name in known else "" for name in results]
     swept: list[Cell] = [
-        paths.get(as_written(value := trial.parameters.get(name)), shown(value))
+        paths.get(as_written(value := trial.parameters.get(name, "")), shown(value))
         for name, paths in ends.items()
     ]
     number: Cell = (f"{pick.MARK}{trial.index}", "good") if picked else str(trial.index)

@@ -143,7 +143,7 @@ def _unseen(model: nn.Module) -> list[str]:
 
 
 def _check_trainable(model: nn.Module, name: str) -> None:
-    """Updates of float16 numbers vanish or overflow within a few batches."""
+    """Raises UsageError for parameters in float16, whose updates vanish or overflow within a few batches."""
     half = [
         path for path, one in model.named_parameters() if one.requires_grad and one.dtype == torch.float16
     ]
@@ -166,9 +166,8 @@ def _check_new_head(tried: Tried, facts: dict[str, Any]) -> None:
 
 
 def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> None:
-    """What steps name must be there, as the network is or as pruning its channels takes it apart.
-
-    So a wrong name is told before anything is trained.
+    """Raises SecateurError for a layer that a step names and the network has neither as it is nor as `prune.channels`
+    takes it apart.
     """
     if not named:
         return
@@ -193,7 +192,7 @@ def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> 
 
 
 def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]], fits: Fits) -> None:
-    """What steps find in a network's layers before they change them must allow it: told before anything is trained."""
+    """Raises SecateurError where layers, as the network is built, don't allow what steps will change in them."""
     for kind, skip in changes:
         step = STEPS[kind]
         if step is PruneChannels:
@@ -204,7 +203,7 @@ def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]], fits:
 
 
 def _check_passed(model: nn.Module, named: list[tuple[str, str, list[str]]], images: Tensor) -> None:
-    """Which modules are blocks, or give a feature map, a pass shows."""
+    """Check names that only a pass can tell to be right: of blocks (`keep`), and of layers that give feature maps."""
     for _, parameter, names in named:
         if parameter == "keep":
             with evaluating(model):
@@ -230,7 +229,8 @@ def _batch(tried: Tried, size: int, model: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _trained(tried: Tried, model: nn.Module, images: Tensor, targets: Tensor) -> list[str]:
-    """Training steps of the sizes that there will be; what is left out of them, or of the network's outputs."""
+    """Try a training step of each size of batch that there will be; notes on images or outputs that training leaves
+    out."""
     data, name = tried.data, tried.name
     task = task_of(data)
     notes = []

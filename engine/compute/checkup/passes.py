@@ -79,7 +79,7 @@ def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: s
 
 
 def auxiliary(model: nn.Module, images: Tensor, classes: int, name: str) -> list[str]:
-    """What of the network's output in training mode is not trained. Raises UsageError where none of it can be."""
+    """A note on outputs in training mode that are not trained. Raises UsageError where none can be."""
     tried = train_(copied(model))
     with torch.no_grad():
         output = _run(tried, images, name, "in training")
@@ -91,7 +91,7 @@ def auxiliary(model: nn.Module, images: Tensor, classes: int, name: str) -> list
 
 @contextlib.contextmanager
 def explaining(doing: str, images: Tensor, name: str) -> Iterator[None]:
-    """Within the block, what a network's code raises is told in a sentence, with the user's own line."""
+    """Turns what a network's code raises within the block into a UsageError that names the line in the user's file."""
     try:
         yield
     except FAILURES as error:

@@ -35,7 +35,7 @@ ARGUMENTS: dict[Any, Callable[..., Product]] = {functional.conv2d: _conv2d, func
 
 
 class _Reached(Exception):
-    """The product is known: what the layer goes on to do is of no interest."""
+    """Ends the forward pass: the product is known."""
 
 
 class _Watch(TorchFunctionMode):
@@ -56,7 +56,7 @@ class _Watch(TorchFunctionMode):
 
 
 def _renamed(named: dict[str, Any]) -> dict[str, Any]:
-    """`input` is called images here, for it is a function of Python's."""
+    """Keyword arguments as the functions above name them: `input`, which is a function of Python's, is `images`."""
     return {"images" if name == "input" else name: value for name, value in named.items()}
 
 
@@ -69,7 +69,7 @@ def product_of(layer: nn.Module, given: Tensor) -> Product | None:
 
 
 def computed_by_product(_name: str, layer: nn.Module, given: Tensor) -> Tensor | None:
-    """What that product gives: for layers that only prepare their input, it is what the layer gives."""
+    """The result of `product_of`. It is the layer's own result where the layer does no more than prepare its input."""
     product = product_of(layer, given)
     if product is None or (isinstance(layer, nn.Conv2d) and product[-1] != layer.groups):
         return None

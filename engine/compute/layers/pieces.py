@@ -68,7 +68,8 @@ def _measured(network: nn.Module, shape: tuple[int, int, int], *, kept: bool) ->
 def _without_computing(
     network: nn.Module, shape: tuple[int, int, int], *, kept: bool
 ) -> list[list[int]] | None:
-    """`_alive` of both passes by shapes alone, on a copy without memory: what a pass leaves in a network is its own.
+    """`_alive` of both passes by shapes alone, on a copy without memory, so that what a pass leaves in it does not
+    matter.
 
     None for a network whose code asks for values, or that cannot be copied so.
     """

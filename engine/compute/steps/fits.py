@@ -72,7 +72,8 @@ class Fits:
                 pass
 
     def _check_named(self, step: Step) -> None:
-        """Of the layers that the step names, those that the network has before pruning channels takes some apart."""
+        """Check the layers that the step names; those that there are only once pruning channels has taken modules apart
+        are left to the step."""
         own = {name: layer for name, layer in self._model.named_modules() if name in step.named}
         if own and isinstance(step, Factorize):
             layers = {name: ratio for name, ratio in step.layers.items() if name in own}
@@ -87,8 +88,8 @@ class Fits:
         return self._ready[skip]
 
     def out_of_reach(self) -> list[str]:
-        """What steps that take channels out, of those that were checked, reach nothing of: a note on each, where that
-        is much."""
+        """A note on the part of the network that no channel can be taken from, for each way of taking channels out that
+        was checked; none where that part is small."""
         shape = (self._context.data.channels, *self._context.data.size)
         notes = [out_of_reach(model, graph, skip, shape) for skip, (model, graph) in self._ready.items()]
         return [note for note in dict.fromkeys(notes) if note]

@@ -45,9 +45,9 @@ from engine.params.calibrate import Calibrate
 from engine.params.channels import LatencyTarget
 from engine.params.factorization import Factorize, Ratio
 from engine.params.sensitivity import Sensitivity
-from engine.results.tolerance import DEVIATION, INCREASE, SHAPES
+from engine.results.tolerance import DEVIATION, FLOAT_BITS, INCREASE, SHAPES
 from engine.search.widths import WIDTHS, gone_at
-from engine.store.files import explained, read_json, write_json
+from engine.store.files import explained, read_mapping, write_json
 
 CALIBRATION = Calibrate(images=512, batch=256)
 """Few images, because it is done for every row and should cost less than the scoring."""
@@ -64,9 +64,6 @@ SIZE = "size.packed"
 """What tables call the bytes of a packed file."""
 ROWS = "sensitivity.json"
 """The rows found so far, in the step's folder of unfinished work."""
-
-FLOAT_BITS = 32
-"""Bits of a weight that is not rounded."""
 
 
 class Changed(NamedTuple):
@@ -377,8 +374,7 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compres
 
 
 def _kept(context: Context) -> dict[str, Any]:
-    rows = read_json(context.partial / ROWS)
-    return rows if isinstance(rows, dict) else {}
+    return read_mapping(context.partial / ROWS)
 
 
 def _keep(rows: dict[str, Any], context: Context) -> None:

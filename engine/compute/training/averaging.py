@@ -16,7 +16,7 @@ def decay_after(updates: int, params: Ema) -> float:
     chance (ultralytics' ``decay * (1 - exp(-updates / ramp))``).
 
     >>> [round(decay_after(n, Ema()), 4) for n in (1, 2000, 20000)]
-    [0.0005, 0.632, 0.9999]
+    [0.0005, 0.6321, 0.9999]
     """
     return params.decay * -math.expm1(-updates / params.ramp)
 

@@ -1,6 +1,5 @@
 """Rows of latency by name: short names where they suffice, rows of older programs, what a reader must be told."""
 
-import doctest
 from typing import Any
 
 import pytest
@@ -22,10 +21,6 @@ OLD = {
 def row(runtime: str = "onnxruntime", precision: str = "fp32", batch: int = 1, **more: Any) -> dict[str, Any]:
     found = {"runtime": runtime, "precision": precision, "batch": batch, "threads": 2, "median_ms": 2.0}
     return found | {"baseline_median_ms": 3.0, "speedup": 1.5, "throughput": 500.0 * batch} | more
-
-
-def test_the_examples_are_right() -> None:
-    assert doctest.testmod(latency).failed == 0
 
 
 def test_a_row_of_an_older_program_has_a_precision_and_a_throughput() -> None:

@@ -1,8 +1,6 @@
 """The legend in a terminal: every line can be told from the others in as few rows as there are."""
 
-import doctest
-
-from engine.plotting import legend, text
+from engine.plotting import text
 from engine.plotting.figure import Figure, Reference
 from engine.plotting.legend import fitted
 from engine.plotting.palette import COLOURS, styles
@@ -16,10 +14,6 @@ def by_runtime(names: list[str]) -> Figure:
     lines = tuple(series(name, [0, 1], [place, place + 1]) for place, name in enumerate(names))
     baselines = tuple(Reference(f"baseline, {name}", place + 2) for place, name in enumerate(names))
     return Figure(series=lines, references=baselines, y_measure="latency")
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(legend).failed == 0
 
 
 def told(figure: Figure, width: int, height: int) -> str:

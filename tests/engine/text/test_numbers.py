@@ -1,6 +1,5 @@
 """Numbers are written the way people read them, and a table never leaves its width."""
 
-import doctest
 import math
 
 import pytest
@@ -151,10 +150,6 @@ def test_wide_letters_count_as_two_columns() -> None:
     assert tables.cell_width("\u1112\u1161\u11ab") == 2  # a Korean syllable, taken apart as macOS does
     assert tables.cell_width("a\u202eb") == 3  # what can't be shown is a blank
     assert tables.cell_width(tables.abbreviate("模型模型模型", 6)) <= 6
-
-
-def test_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(numbers).failed == 0
 
 
 @pytest.mark.parametrize("width", [10, 40, 60, 80])

@@ -103,3 +103,18 @@ async def test_a_zoom_is_of_the_study_that_was_looked_at(tmp_path: Path) -> None
         await pilot.press("3", "4")
         text = await shows(pilot, "two-1 done", "◆ global")
         assert "zoomed" not in text
+
+
+async def test_a_trial_of_another_study_is_read_from_its_beginning(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        fabricate.finished(tmp_path, name)
+    app = Lab(None, tmp_path, "trial")
+    app.session.show("one-1")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "one-1  trial 9")
+        await pilot.press("G", "right")
+        text = await shows(pilot, "Environment", "packages.torch")
+        assert "trial 10" not in text, "among the trials of a study one goes on reading at the same place"
+        app.session.show("two-1")
+        await pilot.press("3", "5")
+        await shows(pilot, "two-1  trial 9")

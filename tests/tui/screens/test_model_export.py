@@ -214,7 +214,7 @@ async def test_the_palette_finds_it(study: study_lab.Lab) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "p-1")
         await pilot.press("ctrl+p", *"its model away")
-        await shows(pilot, "Trial: Take its model away")
+        await shows(pilot, "Trial export: Take its model away")
         await pilot.press("enter")
         await shows(pilot, "Export trial", "‹ safetensors ›")
 

@@ -39,3 +39,19 @@ async def test_the_palette_offers_what_can_be_reached_and_finds_a_list_to_act_on
         await pilot.press(*"choose the columns to show", "enter")
         await shows(pilot, "Columns to show")
         assert app.current_mode == "studies"
+
+
+async def test_the_palette_finds_an_action_by_its_word_in_the_footer(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path)
+    app = Lab(None, tmp_path, "trial")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "trial 9")
+        for word, found in {
+            "export": "Take its model away",
+            "compare": "Put it beside another trial",
+        }.items():
+            await pilot.press("ctrl+p")
+            await shows(pilot, "Commands")
+            await pilot.press(*word)
+            await shows(pilot, f"› Trial {word}: {found}")
+            await pilot.press("escape")

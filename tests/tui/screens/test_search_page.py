@@ -89,6 +89,7 @@ async def test_another_limit_gives_another_answer_at_once_and_moves_the_star(
     app = Lab(None, run.workspace, "curves")
     async with app.run_test(size=size) as pilot:
         await shows(pilot, "cancelled 4/4")
+        await shows(pilot, "s search")
         await pilot.press("s")
         await shows(
             pilot, "accuracy −1 point: trial 1,", "after round 0: 3 new: 3 of 3 done", "3 candidates in"

@@ -7,8 +7,9 @@ import pytest
 from engine.studies import events as ev
 from engine.studies.state import StudyState
 from engine.testing.events import finished, measures, planned, replayed, started
+from tests.engine.results import test_searches as searches
 from tui.views import curves
-from tui.widgets.trials import NO_VALUE, without_curve
+from tui.widgets.trials import NO_VALUE, listed, without_curve
 
 
 def study(*parameters: dict[str, Any], done: bool = True) -> StudyState:
@@ -36,3 +37,15 @@ def test_a_study_of_which_nothing_was_measured_has_no_value() -> None:
 
 def test_a_study_that_goes_on_may_get_a_curve() -> None:
     assert without_curve(replayed(started(), planned([{}])), None) == ""
+
+
+def test_candidates_of_a_search_are_listed_by_what_they_are_scored_on() -> None:
+    rows, columns = listed(searches.state(), None)
+    assert [column.label for column in columns[:4]] == ["#", "state", "validation", "test acc."]
+    assert [row.cells[2:4] for row in rows[1:5]] == [
+        ("85.00 %", ""),
+        ("80.00 %", ""),
+        ("89.00 %", ""),
+        ("89.00 %", "89.00 %"),
+    ]
+    assert [row.cells[-1] for row in rows] == ["", "", "", "", "0", "0"], "parameters that a trial has not"

@@ -143,7 +143,8 @@ def refit(
 
 
 def ridge_of(moments: Tensor, share: float, whole: Tensor | None = None) -> Tensor:
-    """What, added to their diagonals, makes second moments (…, n, n) invertible (…): `share` of a diagonal's mean.
+    """The ridge (…) that makes second moments (…, n, n) invertible when it is added to their diagonals: `share` of a
+    diagonal's mean.
 
     Relative to the inputs' own size, so that one ridge serves all layers. Of moments about the mean, `whole` are those
     that the means were taken out of.

@@ -50,7 +50,7 @@ def calibration_order(params: Calibrate, context: Context, batch: int) -> Tensor
 def estimate(model: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set the statistics of every BatchNorm layer to their average over batches of images, in place.
 
-    What `batches` raises ends it, with layers in the mode in which they were and statistics that are good for nothing.
+    Where `batches` raises, layers have their mode back, but their statistics are of no use any more.
     """
     norms = norms_of(model)
     momenta = [norm.momentum for norm in norms]

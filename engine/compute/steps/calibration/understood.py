@@ -96,8 +96,9 @@ def reasons_against(
 ) -> Reasons:
     """The reasons against changing layers, by the layer; none for those that may be changed.
 
-    By default values of their weights change, which must then be what inputs are multiplied with; given `instead`, a
-    layer must compute what that does. Given `lost`, the network itself must not read what is.
+    By default a step changes the values of weights: then inputs must be multiplied with the weight as it is. Given
+    `instead`, the layer is replaced: then it must compute what `instead` does. Given `lost`, the network's own code
+    must not read attributes of the layer for which `lost` is true.
     """
     reasons = tied(model, layers)
     if not _is_for(model, context):

@@ -26,8 +26,8 @@ and keys. Those of values are found like any other layer's channels."""
 def free_heads(model: nn.Module) -> None:
     """Give the heads of every attention that this can be done with widths of their own, in place; edits are recorded.
 
-    What the model computes stays: proved on an image, for a module may be called otherwise than it is understood, and
-    in training otherwise than in use.
+    The model computes what it did. That is tried on an image, because a module may be called in a way that is not
+    known here, and otherwise in training than in use; modules with which it fails stay as they were.
     """
     before = dict(model.named_modules())
     made = {name: new for name, old in before.items() if (new := freed(old)) is not None}
@@ -69,8 +69,8 @@ def free_groups(model: nn.Module) -> Iterator[Group]:
 
 
 def heads_with_dimensions(groups: Iterable[Group]) -> set[str]:
-    """Names of the groups of heads whose dimensions are groups of their own: what takes the same share of every group
-    would take it of such an attention twice."""
+    """Names of the groups of heads whose dimensions are groups of their own. The same share of every group would be
+    taken out of such an attention twice."""
     names = {group.name for group in groups}
     heads = {name for name in names if name.endswith(f"#{HEADS}")}
     return {name for name in heads if f"{name.removesuffix(HEADS)}{QUERIES}" in names}

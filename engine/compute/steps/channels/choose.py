@@ -51,8 +51,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Removal:
-    """Some units of one group that go together; `key` is the share of the channels gone with it, of those that
-    compete with it."""
+    """Some units of one group that go together; `key` is the share of all channels competing with them that is gone
+    half-way through the removal, by which a scope puts removals in order."""
 
     key: float
     group: str
@@ -207,10 +207,10 @@ def at_share(order: list[Removal], ratio: float) -> int:
 def without_spare(
     candidates: list[Candidate], taken: list[Removal], enough: Callable[[Mapping[str, int]], bool]
 ) -> list[Removal]:
-    """The removals of `taken`, of which all are `enough`, less those that need not be.
+    """The removals of `taken`, which together are `enough`, without those that are not needed for that.
 
-    The last one may save far more than lacked, where many channels go at once: what went before it is given back as
-    far as it fits, from the dearest on. Of a group the last to go is the first to come back.
+    Where many channels go at once, the last removal may save far more than was missing. Then earlier ones are taken
+    back as far as the rest is still enough, the dearest first; within a group the last to go is the first to come back.
     """
     left = left_after(candidates, taken, len(taken))
     needed: list[Removal] = []

@@ -91,8 +91,8 @@ def by_reason(whole: dict[str, str]) -> str:
 
 
 def find_groups(model: nn.Module, example: Tensor) -> tuple[list[Group], CouplingGraph]:
-    """The groups as the trace has them, largest structures first met first, and the ties that they are found by;
-    `example` is (1, C, H, W)."""
+    """The groups that a trace shows, in the order of the pass, and the graph of ties that they are found by; `example`
+    is (1, C, H, W)."""
     with parametrize.cached(), unfused_attention():
         links = trace(model, example)
     for one, two in ties(model, links):

@@ -54,10 +54,10 @@ def solved(candidates: list[Candidate], levels: Levels, cost: Cost, enough: Call
 
 
 def proposals(candidates: list[Candidate], levels: Levels, cost: Cost) -> list[Gone]:
-    """Choices of least loss predicted in sum at ever less cost, from nothing removed to all that was measured.
+    """Choices of the least predicted loss in sum at ever less cost, from nothing removed to all that was measured.
 
-    What costs no loss goes all at once for the solver: between two of its choices that are far apart all groups shrink
-    alike.
+    What is predicted to cost nothing, the solver removes all at once. Where two of its choices are far apart for that,
+    networks between them are put in, in which all groups shrink alike.
     """
     options = {candidate.name: _options(candidate, levels, cost) for candidate in candidates}
     low = sum(min(one.costs[0] for one in each) for each in options.values())

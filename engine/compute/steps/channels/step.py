@@ -144,16 +144,16 @@ def _graph(model: nn.Module, params: PruneChannels, context: Context) -> Graph:
 
 @dataclass(frozen=True)
 class Choice:
-    """What round of removals is to choose from, in order."""
+    """What a round may remove, and in which order."""
 
     candidates: list[Candidate]
     order: list[Removal]
 
 
 @dataclass(frozen=True)
-class Path:
-    """Networks with ever fewer channels: the units that are gone from each, and the predicted share of the cost that it
-    has left, from 1 on."""
+class Narrowing:
+    """Networks with ever fewer channels: of each the units that are gone (`gone`), and the predicted share of the cost
+    that is left (`shares`), from 1 on."""
 
     shares: list[float]
     gone: Callable[[int], Gone]
@@ -177,7 +177,7 @@ class Pruning:
         self._whole = {group.name: group.units for group in groups}
         self._ratios = ratios(groups, params.layers)
         self._multiple = _multiple(params, context)
-        self.budget = self._budget = budget_for(model, given, groups, params, context)
+        self.budget = budget_for(model, given, groups, params, context)
         self._original = to_device(given, context.device) if params.latency is not None else None
         self.refitted = False
         """Whether layers that lost inputs make up for it."""
@@ -185,7 +185,7 @@ class Pruning:
     def check(self) -> None:
         """Fail before anything is trained; whether a latency can be met, only measuring tells."""
         if self._params.latency is None and not self._ratios:
-            self._budget.check(self._candidates(self._groups, {g.name: g.units for g in self._groups}))
+            self.budget.check(self._candidates(self._groups, {g.name: g.units for g in self._groups}))
 
     def competing(self, groups: list[Group]) -> list[Group]:
         """The groups that may lose units: where all lose the same share, not both an attention's heads and what is in
@@ -244,24 +244,24 @@ class Pruning:
             contenders["whole model, by importance alone"] = self._path(self.choice(groups, number, "global"))
         return self._measured(self._original, groups, contenders)
 
-    def _path(self, choice: Choice) -> Path:
+    def _path(self, choice: Choice) -> Narrowing:
         """The networks that an order of removals leads through."""
-        (steered,) = self._budget.targets
+        (steered,) = self.budget.targets
         shares = shares_left(choice.candidates, choice.order, steered)
-        return Path(shares, lambda removals: units_gone(choice.order[:removals]))
+        return Narrowing(shares, lambda removals: units_gone(choice.order[:removals]))
 
-    def _proposed(self, groups: list[Group], number: int) -> Path:
+    def _proposed(self, groups: list[Group], number: int) -> Narrowing:
         """Those that the solver proposes, at ever less of the predicted milliseconds."""
-        (steered,), levels = self._budget.targets, self._budget.levels
+        (steered,), levels = self.budget.targets, self.budget.levels
         assert levels is not None
         networks = proposals(self._ranked(groups, number), levels, steered.cost)
         whole = {group.name: group.units for group in groups}
         left = [{name: units - len(gone.get(name, ())) for name, units in whole.items()} for gone in networks]
-        return Path([steered.cost(one) / steered.before for one in left], networks.__getitem__)
+        return Narrowing([steered.cost(one) / steered.before for one in left], networks.__getitem__)
 
     def _counted(self, groups: list[Group], number: int, progress: float) -> Gone:
         """The units that go in round `number` by what layers are given, or the budget counts; nothing is timed."""
-        budget = self._budget
+        budget = self.budget
         if self._ratios:
             so_far = {name: progress * ratio for name, ratio in self._ratios.items()}
             return chosen(self._scores(groups, number), self._whole, so_far)
@@ -274,7 +274,7 @@ class Pruning:
             candidates, budget.levels, budget.cost, lambda left: budget.reached(candidates, left, progress)
         )
 
-    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, Path]) -> Gone:
+    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, Narrowing]) -> Gone:
         """The units whose removal makes the model as fast as the latency target asks, by measuring whole models.
 
         Of several orders of removal the one that costs less on validation images: times of single layers, by which
@@ -297,7 +297,7 @@ class Pruning:
         return gone[best]
 
     def _as_fast(
-        self, target: LatencyTarget, original: nn.Module, groups: list[Group], path: Path, name: str
+        self, target: LatencyTarget, original: nn.Module, groups: list[Group], path: Narrowing, name: str
     ) -> latency_target.Found:
         """How many removals, or how far along `path`, come nearest to the target."""
 
@@ -354,7 +354,7 @@ class Pruning:
     def choice(self, groups: list[Group], number: int, scope: Scope) -> Choice:
         """What may go, in its order, by the importance that it has in round `number`."""
         candidates = self._ranked(groups, number, relative=scope != "cost")
-        order = ordered(candidates, scope, cost=self._budget.cost, levels=self._budget.levels)
+        order = ordered(candidates, scope, cost=self.budget.cost, levels=self.budget.levels)
         return Choice(candidates, order)
 
     def _ranked(self, groups: list[Group], number: int, *, relative: bool = True) -> list[Candidate]:
