@@ -77,6 +77,9 @@ Compressed = Callable[[float], AbstractContextManager[Changed | None]]
 """A context with the model that has one layer at this level (the share removed, or the bits kept); None where the layer
 can't be at that level. The model is valid within the context alone."""
 
+Shrinking = tuple[nn.Module, list[Group]]
+"""A copy of the model from which channels can be taken, and their groups."""
+
 
 def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.Module:
     """Score the model with one layer compressed at a time; the model is left as it was.
@@ -100,18 +103,7 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
         title="Weights that share values or steps cannot be changed one by one",
     )
     shrinking = shrinkable(model, params.skip) if params.of == "channels" else None
-    match params.of:
-        case "weights":
-            layers = _weights(model, params, context)
-        case "channels":
-            assert shrinking is not None
-            layers = _channels(*shrinking, params, context)
-        case "bits":
-            layers = _bits(model, params, context)
-        case "rank":
-            layers = _rank(model, params, context)
-        case _:
-            assert_never(params.of)
+    layers = _layers(model, shrinking, params, context)
     about: dict[str, Any] = {"of": params.of, "criterion": params.criterion}
     about |= {"scheme": params.scheme} if params.of == "rank" else {}
     times = None
@@ -128,6 +120,24 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     context.observations[NOTE] = scanned | more
     edits.notes(model).setdefault(NOTE, {})[params.of] = scanned
     return model
+
+
+def _layers(
+    model: nn.Module, shrinking: Shrinking | None, params: Sensitivity, context: Context
+) -> dict[str, Compressed]:
+    """What brings each layer (of channels each group of layers) to a level, by its name."""
+    match params.of:
+        case "weights":
+            return _weights(model, params, context)
+        case "channels":
+            assert shrinking is not None
+            return _channels(*shrinking, params, context)
+        case "bits":
+            return _bits(model, params, context)
+        case "rank":
+            return _rank(model, params, context)
+        case _:
+            assert_never(params.of)
 
 
 def _scan(
@@ -330,7 +340,7 @@ def _of_rank(model: nn.Module, name: str, params: Sensitivity, context: Context)
 def _times(
     model: nn.Module,
     layers: Iterable[str],
-    shrinking: tuple[nn.Module, list[Group]] | None,
+    shrinking: Shrinking | None,
     params: Sensitivity,
     context: Context,
 ) -> NetworkTimes:
