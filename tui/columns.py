@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.config.files import user_folder
+from engine.store.files import read_mapping
 
 
 def hidden(table: str) -> frozenset[str]:
@@ -27,10 +28,7 @@ def hide(table: str, names: Iterable[str]) -> None:
 
 def _kept() -> dict[str, object]:
     file = _file()
-    with contextlib.suppress(OSError, ValueError):
-        kept = json.loads(file.read_text("utf-8")) if file else {}
-        return kept if isinstance(kept, dict) else {}
-    return {}
+    return read_mapping(file) if file else {}
 
 
 def _file() -> Path | None:

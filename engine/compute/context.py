@@ -19,7 +19,7 @@ from engine.compute.numerics.onednn import use_onednn_for
 from engine.compute.stopping import Stopping
 from engine.compute.tasks import Score
 from engine.compute.tasks.evaluate import score
-from engine.store.files import MEASUREMENTS, explained, read_json, write_json
+from engine.store.files import MEASUREMENTS, explained, read_mapping, write_json
 from engine.studies import events as ev
 
 Send = Callable[[ev.Event], None]
@@ -101,8 +101,7 @@ class Context:
 
     def recorded(self) -> dict[str, Any]:
         """The values of `measured` so far, by name."""
-        measured = read_json(self.partial / MEASUREMENTS)
-        return measured if isinstance(measured, dict) else {}
+        return read_mapping(self.partial / MEASUREMENTS)
 
     def at_once(self, model: nn.Module, most: int, *, kept: bool = False) -> int:
         """How many of the data's images go through `model` together: see `engine.compute.layers.pieces`."""

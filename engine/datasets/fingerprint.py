@@ -7,7 +7,6 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.datasets import yolofiles
 from engine.datasets.layout import kind_of, passed_over
@@ -16,7 +15,7 @@ from engine.datasets.preprocess import changed, resolve
 from engine.datasets.records import OwnBoxes, Record
 from engine.errors import SecateurError
 from engine.params.preset import Data
-from engine.store.files import read_json, remember
+from engine.store.files import read_mapping, remember
 from engine.store.keys import file_hash
 
 LOADER_VERSION = 1
@@ -154,8 +153,7 @@ def _contents(files: list[RawFile], root: Path, cache: Path | None) -> list[tupl
 
 
 def _cached_contents(files: list[RawFile], memory: Path) -> list[tuple[str, str]]:
-    kept: Any = read_json(memory)
-    known: dict[str, str] = kept if isinstance(kept, dict) else {}
+    known: dict[str, str] = read_mapping(memory)
     # A file may be listed twice: images of one name and two endings share their labels.
     keys = [f"{file.path.absolute()}|{file.size}|{file.mtime_ns}" for file in files]
     hashes: dict[str, str] = {}

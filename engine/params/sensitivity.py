@@ -27,7 +27,6 @@ class Sensitivity(StepParams):
     version: ClassVar[int] = 9
     family: ClassVar[Family] = "analysis"
     needs_weights: ClassVar[bool] = True
-    may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
     spares_skipped: ClassVar[bool] = False
     times_apart: ClassVar[bool] = True
     fits_by: ClassVar[tuple[str, ...]] = ("of", "skip")

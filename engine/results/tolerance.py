@@ -19,6 +19,8 @@ DEVIATION = "deviation"
 image: a mean square, and so never negative, as a small increase of the loss is by chance."""
 SHAPES = "shapes"
 """Where a step's findings have the shapes of the weights that it measured, by their names."""
+FLOAT_BITS = 32
+"""Bits of a weight that is not rounded; rows of bits tell the share that is removed of them."""
 BETWEEN = 4
 """Points of a deviation's curve from one measured rate to the next."""
 QUALITIES = tuple(f"validation_{name}" for name in table.QUALITIES)
@@ -51,22 +53,36 @@ class Curve:
         return self.rates[here] + part * (self.rates[here + 1] - self.rates[here])
 
 
-def curve(points: Iterable[tuple[float, float]]) -> Curve:
-    """The curve nearest to (rate, cost) points that starts at 0 and never falls (isotonic regression).
+def rising(values: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """`values` made not to fall, at the least weighted squared change; one of infinite weight stays.
 
-    A cost that is no number counts as infinite. Pool-adjacent-violators: Ayer et al. 1955.
+    Isotonic regression by pooling adjacent violators (Ayer et al. 1955).
+
+    >>> rising([0.2, 0.6, 0.4, 1.0], [1, 1, 1, 1])
+    [0.2, 0.5, 0.5, 1.0]
+    """
+    pools: list[tuple[float, float, int]] = []
+    for value, weight in zip(values, weights, strict=True):
+        pool = (value, weight, 1)
+        while pools and pools[-1][0] > pool[0]:
+            before = pools.pop()
+            total = before[1] + pool[1]
+            mean = before[0] if math.isinf(before[1]) else (before[0] * before[1] + pool[0] * pool[1]) / total
+            pool = (mean, total, before[2] + pool[2])
+        pools.append(pool)
+    return [mean for mean, _, count in pools for _ in range(count)]
+
+
+def curve(points: Iterable[tuple[float, float]]) -> Curve:
+    """The curve nearest to (rate, cost) points that starts at 0 and never falls.
+
+    A cost that is no number counts as infinite.
 
     >>> curve([(0.3, 0.2), (0.5, 0.1), (0.7, 0.4), (0.1, -0.1)])
     Curve(rates=(0.0, 0.1, 0.3, 0.5, 0.7), costs=(0.0, 0.0, 0.15000000000000002, 0.15000000000000002, 0.4))
     """
     ordered = sorted((rate, math.inf if math.isnan(cost) else cost) for rate, cost in points)
-    pools: list[tuple[float, int]] = []
-    for _, cost in ordered:
-        pools.append((cost, 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (one, n), (two, m) = pools[-2:]
-            pools[-2:] = [((one * n + two * m) / (n + m), n + m)]
-    costs = [max(cost, 0.0) for cost, n in pools for _ in range(n)]
+    costs = [max(cost, 0.0) for cost in rising([cost for _, cost in ordered], [1] * len(ordered))]
     return Curve((0.0, *(rate for rate, _ in ordered)), (0.0, *costs))
 
 

@@ -12,7 +12,7 @@ from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
 from engine.presets.spec import Spec
 from engine.sources import Sources
-from engine.store.files import explained, read_json, write_atomic, write_json
+from engine.store.files import explained, read_json, read_mapping, write_atomic, write_json
 from engine.store.workspace import fingerprints
 from engine.studies.plan import data_id, sources_of
 from engine.studies.rundir import RunDir
@@ -52,8 +52,9 @@ def data_of(run: RunDir, spec: Spec, original: str | None) -> dict[str, str]:
 
     Raises SecateurError where the data are not those that the study, or the one it replays, began with.
     """
-    kept = read_json(run.data) or (read_json(run.beside(original).data) if original else None)
-    begun: dict[str, str] = kept if isinstance(kept, dict) else {}
+    begun: dict[str, str] = read_mapping(run.data)
+    if not begun and original:
+        begun = read_mapping(run.beside(original).data)
     fingerprints: dict[str, str] = {}
     for trial in spec.trials:
         name, data = data_id(trial), trial.settings.data

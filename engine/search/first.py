@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.presets.auto import FAR
 from engine.presets.space import Dimension
+from engine.results.tolerance import FLOAT_BITS
 from engine.search.proposals import QUALITY, Table
 from engine.search.task import Task
 
@@ -61,4 +62,4 @@ def _alike(table: Table, loss: float) -> float:
         for rate in rates
     }
     rate = max((one for one in rates if lost[one] <= loss), default=0.0)
-    return round(32 * (1 - rate)) if table.of == "bits" else rate
+    return round(FLOAT_BITS * (1 - rate)) if table.of == "bits" else rate

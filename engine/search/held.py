@@ -9,7 +9,7 @@ from typing import Literal
 from engine.errors import UsageError
 from engine.presets.model import Spec
 from engine.presets.space import Space
-from engine.store.files import explained, read_json, write_json
+from engine.store.files import explained, read_mapping, write_json
 from engine.studies.rundir import RunDir
 from engine.text.phrases import names, suggest
 
@@ -29,8 +29,7 @@ def space_of(spec: Spec, study: str) -> Space:
 
 def wished(run: RunDir, space: Space) -> dict[str, bool]:
     """What is pinned (True) and forbidden (False) from the next round on, by the steps' names in `over`."""
-    content = read_json(run.held)
-    known = content if isinstance(content, dict) else {}
+    known = read_mapping(run.held)
     return {name: value for name in space.names if isinstance(value := known.get(name), bool)}
 
 

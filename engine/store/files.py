@@ -167,6 +167,12 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The same where it has to be an object; empty for whatever else is there."""
+    value = read_json(path)
+    return value if isinstance(value, dict) else {}
+
+
 def open_ordinary(path: Path) -> BinaryIO:
     """Open a file for reading. Raises OSError for what is none: a pipe that somebody put there would never answer."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

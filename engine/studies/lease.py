@@ -21,7 +21,7 @@ from pathlib import Path
 from engine.errors import EXIT_HELD, SecateurError
 from engine.machine.allocation import Allocation
 from engine.machine.process import Process
-from engine.store.files import explained, read_json
+from engine.store.files import explained, read_mapping
 
 FOLDER = "lease"
 HOLDER = "holder.json"
@@ -72,8 +72,7 @@ def holder(run: Path) -> Holder | None:
     if not terms:
         return None
     folder = _folder(run, terms[-1])
-    kept = read_json(folder / HOLDER)
-    kept = kept if isinstance(kept, dict) else {}
+    kept = read_mapping(folder / HOLDER)
     try:
         count = (folder / COUNTER).read_text().strip()
     except OSError:
@@ -116,7 +115,7 @@ def claim(run: Path, every: float, silent: str = "") -> "Lease":
                 draft.rename(target)  # fails where a filled folder stands: somebody was faster
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-    ours = (read_json(target / HOLDER) or {}).get("claim") == draft.name  # however the renaming was answered
+    ours = read_mapping(target / HOLDER).get("claim") == draft.name  # however the renaming was answered
     if not ours or _terms(run)[-1:] != [term]:
         if ours:
             shutil.rmtree(target, ignore_errors=True)

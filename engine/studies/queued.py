@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from engine.errors import sentences
 from engine.slurm import queue
 from engine.store import owners
-from engine.store.files import last_said, read_json
+from engine.store.files import last_said, read_json, read_mapping
 from engine.studies import events as ev
 from engine.studies.status import OPEN, Status
 from engine.text.phrases import counted
@@ -148,8 +148,7 @@ def _why(run: Folder, jobs: Sequence[str]) -> dict[str, str]:
 
 def _before_it(run: Folder) -> str:
     """What to do about tasks that never began."""
-    content: Any = read_json(run.tasks)
-    asked = content.get("asked", {}) if isinstance(content, dict) else {}
+    asked = read_mapping(run.tasks).get("asked", {})
     given = [f"executor.slurm.{name}" for name in ("setup", "container") if asked.get(name)]
     what = " or ".join(given) or "the node has to have the Python that secateur was submitted with"
     return (

@@ -13,7 +13,16 @@ from engine.errors import UsageError
 from engine.machine.process import process_identity
 from engine.slurm import UNBEGUN
 from engine.store import owners
-from engine.store.files import CLASSES, LAYERS, explained, last_said, read_json, write_atomic, write_json
+from engine.store.files import (
+    CLASSES,
+    LAYERS,
+    explained,
+    last_said,
+    read_json,
+    read_mapping,
+    write_atomic,
+    write_json,
+)
 from engine.store.objects import Store
 from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
@@ -81,8 +90,7 @@ class RunDir:
 
     def asked(self) -> dict[str, Any]:
         """What was asked for beside the preset; nothing where that is missing or makes no sense."""
-        content = read_json(self.request)
-        return content if isinstance(content, dict) else {}
+        return read_mapping(self.request)
 
     def spec(self) -> "Spec":
         """The preset as it was checked when the study began. Raises SecateurError where it can't be read."""
@@ -152,8 +160,7 @@ class RunDir:
 
     def classes(self, key: str) -> dict[str, Any]:
         """How each class did when `key` was measured; empty where that was not told (a detector, an old study)."""
-        content = read_json(self.store().folder(key) / CLASSES)
-        return content if isinstance(content, dict) else {}
+        return read_mapping(self.store().folder(key) / CLASSES)
 
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""

@@ -9,7 +9,7 @@ from engine.presets.addresses import ABSENT, AxisNode, axes, axis_at, value_at
 from engine.presets.edits import enabled
 from engine.presets.steps import Address, StepNode, steps_of
 from engine.presets.yaml.tree import Mapping
-from engine.text.numbers import number
+from engine.text.phrases import counted
 from tui.lab.fields import SECTIONS, brief, says_where
 from tui.lab.text import sweep_text, text_of
 
@@ -187,17 +187,8 @@ def _within(path: str, start: str) -> bool:
 
 
 def amount_of(spec: "Spec") -> str:
-    """How many trials a preset makes, as words; of a search, whose are not known before, that it is one."""
+    """How many trials a preset makes, as words; that it is a search, where they are not known before."""
     if spec.space is None or spec.settings.search is None:
-        return trials_text(len(spec.trials))
+        return counted(len(spec.trials), "trial")
     trials = spec.settings.search.budget.trials
-    return f"a search of {trials_text(trials)}" if trials else "a search"
-
-
-def trials_text(count: int) -> str:
-    """How many trials, as words.
-
-    >>> trials_text(1), trials_text(14)
-    ('1 trial', '14 trials')
-    """
-    return f"{number(count)} trial{'' if count == 1 else 's'}"
+    return f"a search of {counted(trials, 'trial')}" if trials else "a search"

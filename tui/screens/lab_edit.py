@@ -13,7 +13,7 @@ from engine.presets.yaml.tree import node_of
 from engine.text.phrases import counted
 from tui.lab.check import validate
 from tui.lab.fields import Field, choice, fields_of, said_at, says_where
-from tui.lab.outline import ADD, Item, trials_text
+from tui.lab.outline import ADD, Item
 from tui.lab.text import Fixed, text_of
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_sweep import SweepEditor
@@ -256,7 +256,7 @@ class EditActions(LabBase):
                 return False, f"! {description[0]}"
             axis = axis_at(root, address)
             taken = axis.values() if axis else []
-            total = f", {trials_text(len(read_spec.trials))} in all" if read_spec else ""
+            total = f", {counted(len(read_spec.trials), 'trial')} in all" if read_spec else ""
             return True, f"{counted(len(taken), 'value')}{total}: {text_of(taken)}"
 
         return preview

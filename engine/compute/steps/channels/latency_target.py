@@ -19,6 +19,7 @@ from engine.machine import private
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.results.latency_targets import TOLERATED, within
+from engine.results.tolerance import rising
 
 Prune = Callable[[int], nn.Module]
 """A copy of the model after so many of the removals in their order."""
@@ -177,18 +178,9 @@ def _around(
 
 
 def falling(values: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """`values` made not to rise, at the least weighted squared change (pool adjacent violators, Ayer et al. 1955).
+    """`values` made not to rise, at the least weighted squared change.
 
     >>> falling([1.0, 0.5, 0.7, 0.2], [1, 1, 1, 1])
     [1.0, 0.6, 0.6, 0.2]
     """
-    pools: list[tuple[float, float, int]] = []
-    for value, weight in zip(values, weights, strict=True):
-        pool = (value, weight, 1)
-        while pools and pools[-1][0] < pool[0]:
-            before = pools.pop()
-            total = before[1] + pool[1]
-            mean = before[0] if math.isinf(before[1]) else (before[0] * before[1] + pool[0] * pool[1]) / total
-            pool = (mean, total, before[2] + pool[2])
-        pools.append(pool)
-    return [mean for mean, _, count in pools for _ in range(count)]
+    return [-value for value in rising([-value for value in values], weights)]
