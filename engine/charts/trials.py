@@ -27,6 +27,7 @@ from engine.results.summary import (
     trial_value,
 )
 from engine.studies.state import StudyState, TrialState
+from engine.text.phrases import last_parts
 
 UNMEASURED = "Its preset plots latencies, which no trial measures."
 UNSWEPT = "{study} sweeps no number"
@@ -197,8 +198,8 @@ def _grouped(state: StudyState, x: str, by: tuple[str, ...]) -> dict[str, list[T
     groups: dict[str, list[TrialState]] = {}
     for trial in state.trials:
         values = [
-            (name.rpartition(".")[2], ends[name].get(value := as_written(trial.parameters.get(name)), value))
-            for name in names
+            (short, ends[name].get(value := as_written(trial.parameters.get(name)), value))
+            for name, short in zip(names, last_parts(names), strict=True)
         ]
         text = (
             ", ".join(f"{name} {value}" for name, value in values)

@@ -158,6 +158,12 @@ class StepParams(Params):
         return self.timed_in is not None
 
     @property
+    def in_pieces(self) -> bool:
+        """Whether gradients are taken over as many images at a time as fit into memory, so that how images are cut into
+        pieces decides last bits. Every activation is kept for that: even small images may not fit all at once."""
+        return getattr(self, "criterion", None) == "taylor"
+
+    @property
     def undoes(self) -> tuple[Overlay, ...]:
         """Overlays that the step would undo: it refuses layers that have one."""
         return ()

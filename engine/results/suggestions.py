@@ -13,9 +13,10 @@ from engine.errors import SecateurError
 from engine.measures.table import measure
 from engine.params import STEPS
 from engine.params.rows import Row
+from engine.params.training import Fit
 from engine.presets.addresses import AxisNode, axes, axis_at, row_at
 from engine.presets.edits import Edit, add_step, sweep
-from engine.presets.steps import Address, steps_of
+from engine.presets.steps import Address, StepNode, steps_of
 from engine.presets.yaml.tree import Mapping, node_of
 from engine.results import edited, pick
 from engine.results.pick import Pick, loss
@@ -32,6 +33,8 @@ LAST_SHARE = 4
 """A training's last part is a quarter of its epochs."""
 RISING = 0.002
 """By how much of accuracy (0 … 1) a training's last part has to be better than the one before to be rising still."""
+GENTLE = 4
+"""Times smaller than the rate of the training before, from where that of the training after compression is gentle."""
 CLOSE = 0.3
 """Share of the allowed loss that the pick may be from the limit before other seeds are worth trying."""
 SEEDS = (0, 1, 2)
@@ -60,7 +63,7 @@ def suggestions(run: RunDir, state: StudyState, choice: Pick | None) -> list[Sug
     if found.root is None:
         return []
     out: list[Suggestion] = []
-    for make in (_knee, _longer, _eight_bits, _codebooks, _seeds):
+    for make in (_knee, _training, _eight_bits, _codebooks, _seeds):
         for title, why, edits in make(found):
             if len(out) < MOST and (text := found.edited(title, edits)):
                 out.append(Suggestion(title, why, text))
@@ -240,6 +243,44 @@ def _named(path: str) -> tuple[str, Any]:
     """A parameter's last name, and how its values are written."""
     known = measure(path)
     return path.rpartition(".")[2], (lambda v: percent(v, 1)) if known.kind == "fraction" else number
+
+
+def _training(found: _Found) -> Iterator[Idea]:
+    """The training after compression: at a higher rate, or else for longer."""
+    yield from [*_higher(found)] or _longer(found)
+
+
+def _higher(found: _Found) -> Iterator[Idea]:
+    """It is far gentler than the training before, which a rate that rises first need not be."""
+    root = found.root
+    assert root is not None
+    ran = {step.address for step in found.trial.steps}
+    nodes = [node for node in steps_of(root)[0] if node.name in ran]
+    first = next((at for at, node in enumerate(nodes) if node.cls and node.cls.compresses), len(nodes))
+    before, after = (
+        [node for node in part if node.cls and issubclass(node.cls, Fit) and not node.cls.compresses]
+        for part in (nodes[:first], nodes[first:])
+    )
+    if not before or not after or f"{after[-1].name}.learning_rate" in found.trial.parameters:
+        return
+    rates = [_set(node, "learning_rate") for node in (before[-1], after[-1])]
+    if _set(before[-1], "optimizer") == _set(after[-1], "optimizer") and rates[0] >= GENTLE * rates[1]:
+        rate, index, name = _short(rates[0] / 2), after[-1].index, after[-1].name
+        yield (
+            f"Let the rate of {name} rise to {number(rate)}",
+            f"it trains at {number(rates[1])} what was trained at {number(rates[0])}: more of what compression took "
+            "comes back at a higher rate, which rises first",
+            [
+                edited.put(Address(index, "learning_rate"), rate),
+                edited.put(Address(index, "schedule"), "onecycle"),
+            ],
+        )
+
+
+def _set(node: StepNode, parameter: str) -> Any:
+    """A step's parameter, as the preset or its default has it."""
+    assert node.cls is not None
+    return node.params.plain().get(parameter, node.cls.model_fields[parameter].default)
 
 
 def _longer(found: _Found) -> Iterator[Idea]:

@@ -9,6 +9,7 @@ from engine.presets.yaml.flow import as_written
 from engine.results import sensitivity
 from engine.results.remarks import remarks
 from engine.studies.state import StudyState, TrialState
+from engine.text.phrases import last_parts
 from engine.text.tables import path_ends
 
 PACKED = "size.packed"
@@ -110,15 +111,16 @@ def environment_rows(state: StudyState) -> list[tuple[str, str]]:
 
 
 def in_words(parameters: Mapping[str, Any]) -> list[str]:
-    """A trial's parameters by their last names: `speedup 2.07`, `criterion l2`, `quantize.static off`.
+    """A trial's parameters by their last names, where these tell them apart: `speedup 2.07`, `criterion l2`,
+    `quantize.static off`.
 
     That a step is on is said where no other parameter of it says so.
     """
     parts = []
-    for name, value in parameters.items():
+    for (name, value), short in zip(parameters.items(), last_parts([*parameters]), strict=True):
         step, _, last = name.rpartition(".")
         if last != "enabled":
-            parts.append(f"{last} {as_written(value)}")
+            parts.append(f"{short} {as_written(value)}")
         elif not value:
             parts.append(f"{step} off")
         elif not any(one.startswith(f"{step}.") for one in parameters if one != name):

@@ -227,25 +227,23 @@ class Table:
             return self._solved(least, limits)
         if any(self.amounts(self._harshest)[name] > limits[name] for name in counted):
             return None
-        # By how much what layers save alone misses their product: `low` gives a network within the limits, `high` none.
-        best, at, low, high = None, 1.0, 0.0, math.inf
+        # What layers save alone is not what they save together, so the solver is asked for each limit times a factor:
+        # with `low` the network counted is within the limits (or none is found), with `high` it is not.
+        best, factor, low, high = None, 1.0, 0.0, math.inf
         for _ in range(TURNS):
-            asked = {name: limit * (1 if name == QUALITY else at) for name, limit in limits.items()}
+            asked = {name: limit * (1 if name == QUALITY else factor) for name, limit in limits.items()}
             found = self._solved(least, asked)
-            missed = (
-                max((self.amounts(found)[name] / limits[name] for name in counted), default=0.0)
-                if found
-                else 0.0
-            )
-            if missed > 1:
-                high = at
+            # The share that is used of the limit that is nearest to being exceeded.
+            used = max(self.amounts(found)[name] / limits[name] for name in counted) if found else 0.0
+            if used > 1:
+                high = factor
             else:
-                low = at
-            if found is not None and missed <= 1:
+                low = factor
+            if found is not None and used <= 1:
                 best = min((one for one in (best, found) if one), key=lambda one: self._has(one, least))
-                if missed >= 1 - NEAR:
+                if used >= 1 - NEAR:
                     break
-            at = 2 * low if high == math.inf else high / 2 if not low else math.sqrt(low * high)
+            factor = 2 * low if high == math.inf else high / 2 if not low else math.sqrt(low * high)
         return best
 
     @property

@@ -77,6 +77,9 @@ Compressed = Callable[[float], AbstractContextManager[Changed | None]]
 """A context with the model that has one layer at this level (the share removed, or the bits kept); None where the layer
 can't be at that level. The model is valid within the context alone."""
 
+Shrinking = tuple[nn.Module, list[Group]]
+"""A copy of the model from which channels can be taken, and their groups."""
+
 
 def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.Module:
     """Score the model with one layer compressed at a time; the model is left as it was.
@@ -100,18 +103,7 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
         title="Weights that share values or steps cannot be changed one by one",
     )
     shrinking = shrinkable(model, params.skip) if params.of == "channels" else None
-    match params.of:
-        case "weights":
-            layers = _weights(model, params, context)
-        case "channels":
-            assert shrinking is not None
-            layers = _channels(*shrinking, params, context)
-        case "bits":
-            layers = _bits(model, params, context)
-        case "rank":
-            layers = _rank(model, params, context)
-        case _:
-            assert_never(params.of)
+    layers = _layers(model, shrinking, params, context)
     about: dict[str, Any] = {"of": params.of, "criterion": params.criterion}
     about |= {"scheme": params.scheme} if params.of == "rank" else {}
     times = None
@@ -128,6 +120,24 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     context.observations[NOTE] = scanned | more
     edits.notes(model).setdefault(NOTE, {})[params.of] = scanned
     return model
+
+
+def _layers(
+    model: nn.Module, shrinking: Shrinking | None, params: Sensitivity, context: Context
+) -> dict[str, Compressed]:
+    """What brings each layer (of channels each group of layers) to a level, by its name."""
+    match params.of:
+        case "weights":
+            return _weights(model, params, context)
+        case "channels":
+            assert shrinking is not None
+            return _channels(*shrinking, params, context)
+        case "bits":
+            return _bits(model, params, context)
+        case "rank":
+            return _rank(model, params, context)
+        case _:
+            assert_never(params.of)
 
 
 def _scan(
@@ -153,8 +163,7 @@ def _scan(
         measured = {SIZE: size} | ({times.name: times.of(pruned)} if times else {})
         return _measures(score(pruned, context.data, split, context.device), counts) | measured
 
-    kept = _kept(context)
-    rows = kept.get("rows", [])
+    rows = read_mapping(context.partial / ROWS).get("rows", [])
     with restored(statistics_of(model)):
         reference, compared = scored(Changed(model)), _compared(model, split, context)
         expected = outputs(model, context.data, split, compared, context.device)
@@ -169,7 +178,7 @@ def _scan(
                 given = outputs(compressed.model, context.data, split, compared, context.device)
                 row[DEVIATION] = task_of(context.data).deviation([(expected, given)])
         rows.append(row)
-        _keep({"rows": rows}, context)
+        _keep(rows, context)
     return {"reference": reference, "rows": [row for row in rows if row is not None]}
 
 
@@ -330,7 +339,7 @@ def _of_rank(model: nn.Module, name: str, params: Sensitivity, context: Context)
 def _times(
     model: nn.Module,
     layers: Iterable[str],
-    shrinking: tuple[nn.Module, list[Group]] | None,
+    shrinking: Shrinking | None,
     params: Sensitivity,
     context: Context,
 ) -> NetworkTimes:
@@ -373,15 +382,12 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compres
     return without
 
 
-def _kept(context: Context) -> dict[str, Any]:
-    return read_mapping(context.partial / ROWS)
-
-
-def _keep(rows: dict[str, Any], context: Context) -> None:
+def _keep(rows: list[dict[str, Any] | None], context: Context) -> None:
+    """Write down the rows found so far, for a scan that is interrupted."""
     try:
         with explained(context.partial):
             context.partial.mkdir(parents=True, exist_ok=True)
-        write_json(context.partial / ROWS, rows, durable=False)
+        write_json(context.partial / ROWS, {"rows": rows}, durable=False)
     except SecateurError as error:
         # Another study at the same step may have finished it and removed the folder.
         if getattr(error.__cause__, "errno", None) not in OVERTAKEN:

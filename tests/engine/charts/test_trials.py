@@ -8,7 +8,7 @@ from engine.charts import trials as charts
 from engine.charts.owner import owner_of
 from engine.errors import UsageError
 from engine.params.preset import Plot
-from engine.results.summary import study_json
+from engine.results.summary import in_words, study_json
 from engine.studies.state import StepState, StudyState
 from engine.testing.events import finished, measures, planned, replayed, started, study
 from tests.engine.results.test_searches import state as searched
@@ -180,6 +180,23 @@ def test_a_line_holds_one_setting_of_all_that_it_does_not_run_along(x: str, by: 
 def test_lines_are_named_after_what_was_chosen_first() -> None:
     names = [line.name for line in charts.figure([crossed()], SPARSITY, "accuracy", SCOPE).series]
     assert names[0] == "scope local, criterion l1"
+
+
+def test_parameters_that_end_alike_are_told_apart() -> None:
+    both = study(
+        *(
+            ({"prune.channels.scope": one, SCOPE: one, SPARSITY: sparsity}, measures(0.9))
+            for one in ("local", "global")
+            for sparsity in (0.3, 0.6)
+        )
+    )
+    local, _ = (line.name for line in charts.figure([both], SPARSITY, "accuracy", SCOPE).series)
+    assert local == "prune.weights.scope local, prune.channels.scope local"
+    assert in_words(both.trials[0].parameters) == [
+        "prune.channels.scope local",
+        "prune.weights.scope local",
+        "sparsity 0.3",
+    ]
 
 
 def test_points_of_one_x_are_not_joined() -> None:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from engine import datasets
 from engine.compute.context import Context
@@ -61,6 +62,13 @@ def context_for(
     return Context(
         data or digits(), torch.device("cpu"), seed, 1, "key", folder, collected.append, templates=TEMPLATES
     )
+
+
+def output(model: nn.Module, images: Tensor) -> Tensor:
+    """What the model gives in eval mode, without gradients."""
+    with torch.inference_mode():
+        result: Tensor = model.eval()(images)
+    return result
 
 
 class Interrupted(Exception):

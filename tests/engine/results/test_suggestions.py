@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import main
+from engine.params import Finetune
 from engine.presets import spec
 from engine.results import pick, suggestions
 from engine.results.suggestions import Suggestion
@@ -67,8 +68,29 @@ def test_where_nothing_breaks_the_sweep_goes_on(tmp_path: Path) -> None:
     assert all(0.95 < value < 1 for value in values)
 
 
+def test_a_training_far_gentler_than_the_one_before_is_to_rise_in_every_trial(tmp_path: Path) -> None:
+    _, higher, _ = found(tmp_path)
+    assert (
+        higher.title == "Let the rate of finetune rise to 0.1"
+        and "at 0.02 what was trained at 0.2" in higher.why
+    )
+    made = spec.parse(higher.preset, "a")
+    assert len(made.trials) == 2 * len(folders.SPARSITIES)
+    for trial in made.trials:
+        again = trial.steps[-1]
+        assert isinstance(again, Finetune) and (again.learning_rate, again.schedule) == (0.1, "onecycle")
+
+
+@pytest.mark.parametrize("again", ["learning_rate: 0.06", "learning_rate: 0.001, optimizer: adamw"])
+def test_one_that_is_not_or_has_another_optimizer_is_left_at_its_rate(tmp_path: Path, again: str) -> None:
+    preset = folders.PRESET.replace("learning_rate: 0.02", again)
+    run = folders.Study(tmp_path / "w", "a", preset=preset).start().finish().run
+    assert not any("rate" in one.title for one in of(run, 1.0))
+
+
 def test_a_training_that_still_rises_and_steps_that_were_not_tried(tmp_path: Path) -> None:
-    _, longer, eight = found(tmp_path)
+    preset = folders.PRESET.replace("learning_rate: 0.02", "learning_rate: 0.1")
+    _, longer, eight = of(folders.Study(tmp_path / "w", "a", preset=preset).start().finish().run, 1.0)
     assert longer.title == "Give finetune 4 epochs" and "still gained" in longer.why
     assert [step.kind for step in spec.parse(eight.preset, "a").steps][-1] == "quantize.static"
     assert len(spec.parse(eight.preset, "a").trials) == 1

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("warm_server")
 
 SHAPE = (3, 32, 32)
 RUNTIMES = ("torch", "onnxruntime", "openvino")
-"""Those that open a network at once; the compiled one is in test_runtime_compiled."""
+"""Those that open a network at once; the compiled one is in `test_compiled.py`."""
 QUICK = Latency(runtimes=RUNTIMES, batch=(1, 4), blocks=3, block_ms=10, warmup_ms=10)
 
 QUICK_TORCH = QUICK.model_copy(update={"runtimes": ("torch",), "batch": (1,)})

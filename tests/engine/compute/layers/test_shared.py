@@ -26,7 +26,7 @@ from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, ClusterKernels, Factorize, Finetune, PruneChannels
 from engine.params.clustering import Shared
-from tests.engine.compute.compute_help import context_for, small_model
+from tests.engine.compute.compute_help import context_for, output, small_model
 
 SHAPE = (1, 8, 8)
 LARGE = (1, 32, 32)
@@ -45,12 +45,6 @@ def naive(conv: nn.Conv2d, filters: Tensor, index: Tensor) -> nn.Conv2d:
     plain = nn.Conv2d(conv.in_channels, len(index), conv.kernel_size, conv.stride, conv.padding, bias=False)
     plain.weight.data = filters[index].clone()
     return plain
-
-
-def output(model: nn.Module, images: Tensor) -> Tensor:
-    with torch.inference_mode():
-        result: Tensor = model.eval()(images)
-    return result
 
 
 def shares(ratio: float = 0.5, **settings: object) -> nn.Module:

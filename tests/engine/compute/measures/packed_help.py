@@ -12,3 +12,9 @@ def unpacked(data: bytes) -> dict[str, Tensor]:
         name: torch.from_numpy(array).view(getattr(torch, dtype))
         for name, (dtype, array) in unpack(data).items()
     }
+
+
+def entropy(symbols: Tensor) -> float:
+    """Bytes that any code of single symbols needs at least (Shannon, 1948)."""
+    counts = symbols.unique(return_counts=True)[1].double()
+    return float(-(counts * (counts / counts.sum()).log2()).sum()) / 8

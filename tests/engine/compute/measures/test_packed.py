@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.compute.measures import packed, unpack
 from engine.errors import SecateurError
-from tests.engine.compute.measures.packed_help import unpacked
+from tests.engine.compute.measures.packed_help import entropy, unpacked
 
 DTYPES = [getattr(torch, name) for name in unpack.DTYPES]
 
@@ -214,12 +214,6 @@ def shared(shape: tuple[int, ...], centroids: int, density: float = 1.0, seed: i
     weights = torch.randn(shape, generator=generator)
     weights = table[torch.bucketize(weights, (table[1:] + table[:-1]) / 2)]
     return torch.where(torch.rand(shape, generator=generator) < density, weights, 0.0)
-
-
-def entropy(symbols: Tensor) -> float:
-    """Bytes that any code of single symbols needs at least (Shannon, 1948)."""
-    counts = symbols.unique(return_counts=True)[1].double()
-    return float(-(counts * (counts / counts.sum()).log2()).sum()) / 8
 
 
 @pytest.mark.parametrize("centroids", [2, 3, 16, 32, 200, 256])

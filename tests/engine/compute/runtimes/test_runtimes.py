@@ -15,10 +15,11 @@ from engine.compute.onnx.export import export, structure
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import artefact, session
 from engine.errors import SecateurError
+from tests.engine.compute.compute_help import output
 
 SHAPE = (3, 16, 16)
 RUNTIMES = ("torch", "onnxruntime", "openvino")
-"""Those that open a network at once; the compiled one is in test_runtime_compiled."""
+"""Those that open a network at once; the compiled one is tried in `test_compiled.py`."""
 
 
 def network(seed: int = 0, name: str = "resnet8") -> nn.Module:
@@ -49,12 +50,6 @@ class Scaled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x)).mean((2, 3)) * self.scale
-
-
-def output(model: nn.Module, images: Tensor) -> Tensor:
-    with torch.inference_mode():
-        result: Tensor = model.eval()(images)
-    return result
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -28,7 +28,7 @@ from engine.compute.steps.clustering.merge import centroids, fold, merge
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, Finetune, Train
-from tests.engine.compute.compute_help import context_for, deep_model, digits
+from tests.engine.compute.compute_help import context_for, deep_model, digits, output
 
 SHAPE = (1, 8, 8)
 INNER = [f"layer{stage}.{block}.conv1" for stage in (1, 2, 3) for block in (0, 1, 2)]
@@ -41,12 +41,6 @@ def params(**settings: object) -> ClusterFilters:
 
 def merging(repair: bool = False) -> dict[str, object]:
     return {"kind": "merged", "repair": repair}
-
-
-def output(model: nn.Module, images: Tensor) -> Tensor:
-    with torch.inference_mode():
-        result: Tensor = model.eval()(images)
-    return result
 
 
 @cache

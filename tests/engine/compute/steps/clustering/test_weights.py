@@ -29,7 +29,7 @@ from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune, Train
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import TEMPLATES, context_for, small_model
-from tests.engine.compute.measures.packed_help import unpacked
+from tests.engine.compute.measures.packed_help import entropy, unpacked
 
 RATE = 0.1
 METHODS = [
@@ -137,12 +137,6 @@ def test_a_checkpoint_loads_back_bit_equal_and_trains_on(
     first, second = checkpoint.folded_state(one), checkpoint.folded_state(two)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not any("parametrizations" in name for name in first)
-
-
-def entropy(symbols: torch.Tensor) -> float:
-    """Bytes that any code of single symbols needs at least (Shannon, 1948)."""
-    counts = symbols.unique(return_counts=True)[1].double()
-    return float(-(counts * (counts / counts.sum()).log2()).sum()) / 8
 
 
 def test_the_packed_file_is_as_small_as_places_values_and_tables_allow() -> None:
