@@ -52,9 +52,10 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
     to_device(model, context.device).eval()
     match params.method:
         case Merged():
-            rows = _merge(model, params, params.method, _chains(model, params, context), context)
-            if not rows:
+            pairs = _chains(model, params, context)
+            if not pairs:
                 raise _no_chain(model)
+            rows = _merge(model, params, params.method, pairs, context)
         case Shared():
             rows = _share(model, params, params.method, context)
         case _:
@@ -65,24 +66,24 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
     return model
 
 
-def merging(model: nn.Module, params: ClusterFilters, context: Context) -> tuple[list[Chain], Tensor]:
-    """The chains whose producer is not skipped, and the images by which they were found.
+def check_merging(model: nn.Module, params: ClusterFilters, context: Context) -> None:
+    """Raises SecateurError where there is no convolution, but skipped ones, whose channels one layer alone sees."""
+    if not _candidates(model, params, context)[0]:
+        raise _no_chain(model)
 
-    Raises SecateurError where there are none.
-    """
+
+def _candidates(model: nn.Module, params: ClusterFilters, context: Context) -> tuple[list[Chain], Tensor]:
+    """The chains whose producer is not skipped, and the images by which they were found."""
     example = torch.rand(
         EXAMPLES, context.data.channels, *context.data.size, generator=torch.Generator().manual_seed(0)
     )
     allowed = prunable_layers(model, params.skip)
-    found = [chain for chain in chains(model, example) if chain.producer in allowed]
-    if not found:
-        raise _no_chain(model)
-    return found, example
+    return [chain for chain in chains(model, example) if chain.producer in allowed], example
 
 
 def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[Chain]:
     """Those of them whose layers compute what their class says."""
-    candidates, example = merging(model, params, context)
+    candidates, example = _candidates(model, params, context)
     layers = {name: model.get_submodule(name) for chain in candidates for name in chain.layers}
     reasons = reasons_against(model, layers, context, computed_by_class, lost=VALUES.__contains__)
     order = calls(model, layers, example.to(next(model.parameters())))
@@ -152,8 +153,8 @@ def _weighting(
 
 def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Context) -> list[_Layer]:
     rows = []
-    if method.fold:
-        rows = _merge(model, params, Merged(repair=False), _chains(model, params, context), context)
+    if method.fold and (pairs := _chains(model, params, context)):
+        rows = _merge(model, params, Merged(repair=False), pairs, context)
     done = {row.name for row in rows}
     layers = {
         name: layer

@@ -383,6 +383,11 @@ def test_folding_merges_what_it_can_and_shares_the_rest() -> None:
     assert shared_layers(model)["layer3.0.conv2"].weight.shape == (16, 16, 3, 3)
 
 
+def test_folding_shares_all_where_nothing_can_be_merged() -> None:
+    settings = params(method={"kind": "shared", "fold": True}, skip=tuple(INNER))
+    assert "layer1.0.conv2" in shared_layers(cluster_filters(deep_model(), settings, context_for()))
+
+
 def test_masked_layers_and_models_without_chains_are_refused() -> None:
     model = deep_model()
     layer = model.layer2[0].conv2
