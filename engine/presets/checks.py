@@ -7,7 +7,7 @@ from pathlib import PurePath
 from engine.errors import Problem
 from engine.measures import latency
 from engine.measures.table import TABLE, drawn
-from engine.params import STEPS, Sensitivity
+from engine.params import STEPS, Factorize, Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, GIVEN_BY_NAME, MODELS, OWN_DATA, own_code
 from engine.params.preset import AUTO
 from engine.params.search import MOST_ACCURATE
@@ -236,15 +236,22 @@ def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
     problems: dict[int, Problem] = {}
     for point in swept.points() if wanting else ():
         since: dict[str, str] = {}  # what was measured: the step that has made the network another one since
+        scheme = ""  # of what was measured of ranks
         for step in steps:
             if not _enabled(step, _assignment(swept, step, "enabled"), swept, point):
                 continue
             if step.kind == SENSITIVITY:
-                since[text_of(_value(swept, step, "of", point)) or OF_DEFAULT] = ""
-            elif step in wanting and (changed := since.get(of := RATES_OF[step.kind])) != "":
-                scope = _value(swept, step, "scope", point)
-                if scope is not None and text_of(scope) in BY_TABLE:
+                of = text_of(_value(swept, step, "of", point)) or OF_DEFAULT
+                since[of] = ""
+                scheme = _scheme(step, swept, point) if of == RATES_OF[Factorize.kind] else scheme
+            elif step in wanting:
+                scope, of = _value(swept, step, "scope", point), RATES_OF[step.kind]
+                if scope is None or text_of(scope) not in BY_TABLE:
+                    pass
+                elif (changed := since.get(of)) != "":
                     problems.setdefault(step.index, _no_rates(scope, of, changed))
+                elif step.cls is Factorize and (own := _scheme(step, swept, point)) != scheme:
+                    problems.setdefault(step.index, _other_scheme(scope, scheme, own))
             if _reshapes(step, swept, point):
                 since = {of: changed or step.id or step.kind for of, changed in since.items()}
     return list(problems.values())
@@ -278,6 +285,17 @@ def _no_rates(scope: Node, of: str, changed: str | None) -> Problem:
         f"given {text_of(scope)}, {what}",
         f"{where} `sensitivity: {{of: {of}}}`",
     )
+
+
+def _scheme(step: StepNode, swept: Sweep, point: Point) -> str:
+    assert step.cls is not None
+    return text_of(_value(swept, step, "scheme", point)) or str(step.cls.model_fields["scheme"].default)
+
+
+def _other_scheme(scope: Node, measured: str, own: str) -> Problem:
+    what = f"but the sensitivity of rank is measured with the scheme {measured}, not {own}"
+    allowed = f"with scheme: {measured}, or behind `sensitivity: {{of: rank, scheme: {own}}}`"
+    return Problem(scope.place, scope.path, f"given {text_of(scope)}, {what}", allowed)
 
 
 def _assignment(swept: Sweep, step: StepNode, name: str) -> Assignment | None:
