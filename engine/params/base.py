@@ -133,6 +133,8 @@ class StepParams(Params):
     """Of those in `undoes`: where exchanging the two steps does not help either."""
     spares_skipped: ClassVar[bool] = True
     """Whether layers named in `skip` may have what the step would undo."""
+    works_on_all: ClassVar[bool] = False
+    """Whether it works on all layers but those, so that a single one that has it is met."""
 
     id: str | None = param(
         None, pattern=r"^[a-z][a-z0-9_-]*$", form="lower-case letters, digits, - and _, a letter first"
@@ -156,6 +158,12 @@ class StepParams(Params):
     def measures_time(self) -> bool:
         """Whether the step decides by measured times."""
         return self.timed_in is not None
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether gradients are taken over as many images at a time as fit into memory, so that how images are cut into
+        pieces decides last bits. Every activation is kept for that: even small images may not fit all at once."""
+        return getattr(self, "criterion", None) == "taylor"
 
     @property
     def undoes(self) -> tuple[Overlay, ...]:

@@ -19,19 +19,20 @@ from engine.studies.state import StudyState, TrialState
 
 ABSENT = "–"
 """In place of a parameter that one of the two does not have."""
-ASIDE = ("version", "about", "plot", "pick", "executor")
-"""Sections of a preset that no result depends on."""
+ASIDE = ("version", "about", "plot", "pick", "executor", "search")
+"""Sections of a preset that no trial's result depends on: a search proposes trials, whose steps say what they are."""
 STEPS = "steps"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its study, and all its parameters by dotted path."""
+    """One of the two: its study, all its parameters by dotted path, and which of them its preset gives."""
 
     run: RunDir
     state: StudyState
     trial: TrialState
     parameters: Mapping[str, Any]
+    given: frozenset[str]
     where: str = ""
     """The workspace, where two of them have a study of this name."""
 
@@ -94,20 +95,26 @@ class Comparison:
 def side(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None) -> Side:
     """The trial that is `wanted`; arguments and errors as of `meant`."""
     trial = meant(run, state, wanted, asked)
-    return Side(run, state, trial, parameters(run, trial))
+    given = {**parameters(run, trial, defaults=False), **trial.parameters}
+    return Side(run, state, trial, parameters(run, trial), frozenset(given))
 
 
-def parameters(run: RunDir, trial: TrialState) -> dict[str, Any]:
-    """Every parameter of a trial by its dotted path; what is swept alone where the preset can't be read any more."""
+def parameters(run: RunDir, trial: TrialState, *, defaults: bool = True) -> dict[str, Any]:
+    """Every parameter of a trial by its dotted path; what is swept alone where the preset can't be read any more.
+
+    Without `defaults`, only those that its preset gives.
+    """
     try:
         made = _planned(run, trial)
     except (SecateurError, StopIteration):
         return dict(trial.parameters)
-    out = dotted({k: v for k, v in made.settings.model_dump(mode="json").items() if k not in ASIDE})
+    settings = made.settings.model_dump(mode="json", exclude_unset=not defaults)
+    out = dotted({k: v for k, v in settings.items() if k not in ASIDE})
     names = [step.id or step.kind for step in made.steps]
     out[STEPS] = ", ".join(names)
     for name, step in zip(names, made.steps, strict=True):
-        out |= dotted(step.model_dump(mode="json", exclude={"id", "enabled"}), f"{name}.")
+        told = step.model_dump(mode="json", exclude={"id", "enabled"}, exclude_unset=not defaults)
+        out |= dotted(told, f"{name}.")
     return out
 
 
@@ -131,7 +138,7 @@ def compare(a: Side, b: Side) -> Comparison:
     return Comparison(
         a,
         b,
-        tuple(_differing(a.parameters, b.parameters)),
+        tuple(_differing(_beside(a, b), _beside(b, a))),
         tuple(_differing(*places)) if a.run.path != b.run.path else (),
         tuple(row for row in rows if row.a is not None or row.b is not None),
         tuple(_paired(network.of(a.run, a.trial), network.of(b.run, b.trial))),
@@ -168,6 +175,11 @@ def as_json(found: Comparison) -> dict[str, Any]:
 
 def _name(pair: tuple[Layer | None, Layer | None]) -> str:
     return next(layer.name for layer in pair if layer is not None)
+
+
+def _beside(one: Side, other: Side) -> dict[str, Any]:
+    """Its parameters; of steps and sections that the other has not, those that were given: `steps` tells the rest."""
+    return {k: v for k, v in one.parameters.items() if k in other.parameters or k in one.given}
 
 
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Differing]:

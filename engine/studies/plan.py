@@ -292,8 +292,7 @@ def _step_node(
         material["teacher"] = teacher
     if step.timed_in:
         material |= machine.timing((step.timed_in,))
-    # Every activation is kept: small images may not fit either.
-    if getattr(step, "criterion", None) == "taylor":
+    if step.in_pieces:
         material["pieces"] = PIECES_VERSION
     if step.packages:
         material["packages"] = {name: machine.packages.get(name) for name in step.packages}

@@ -133,8 +133,8 @@ RECIPES: dict[str, Recipe] = {
             "engine/params/choices.py": "its line in forms",
         },
         r"fpgm|_median_distance",
-        further="One that takes gradients on batches as large as memory allows, as `taylor` does, depends on how they "
-        "are cut: `_step_node` in `engine/studies/plan.py` then puts that into the key.",
+        further="For one that takes gradients on batches as large as memory allows, as `taylor` does, `in_pieces` in "
+        "`engine/params/base.py` has to be true: how batches are cut is then part of the key.",
     ),
     "data set": Recipe(
         "Of a kind that is there (folders, IDX files, what torchvision reads): a `Record` with its files and "

@@ -5,13 +5,15 @@ from engine.results.compare import Comparison, Differing
 from engine.results.network import Layer
 from engine.text import numbers
 from engine.text.bars import bar
-from engine.text.tables import abbreviate
+from engine.text.tables import abbreviate, cell_width
 from tui.views.trial import aligned, difference
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
 
 LEAST_NAME, BESIDE_NAMES = 12, 40
 """Columns of a trial's name above its values, and of what else is in the table of measures."""
+BESIDE_VALUES = 34
+"""Columns of a table of parameters that are left to their names."""
 LEAST_BAR, MOST_BAR = 6, 30
 """Cells of a layer's bar."""
 BESIDE_BARS = 46
@@ -21,10 +23,6 @@ BESIDE_BARS = 46
 def lines(found: Comparison, width: int) -> list[Line]:
     """What differs between two trials, what both measured, and their layers mirrored."""
     names = _short(found.a.name, width), _short(found.b.name, width)
-    out: list[Line] = [[("Parameters that differ", "accent")]]
-    out += _differing(found.parameters, names, width) or [[("  none", "muted")]]
-    if found.environment:
-        out += [(), [("Environment that differs", "accent")], *_differing(found.environment, names, width)]
     measures: list[list[Span]] = [
         [
             (row.cells()[0], ""),
@@ -34,12 +32,16 @@ def lines(found: Comparison, width: int) -> list[Line]:
         ]
         for row in found.measures
     ]
-    out += [(), [("Measures", "accent")]]
+    out: list[Line] = [[("Measures", "accent")]]
     out += (
         aligned(("measure", *names, "difference"), measures, width)
         if measures
         else [[("  none yet", "muted")]]
     )
+    out += [(), [("Parameters that differ", "accent")]]
+    out += _differing(found.parameters, names, width) or [[("  none", "muted")]]
+    if found.environment:
+        out += [(), [("Environment that differs", "accent")], *_differing(found.environment, names, width)]
     if found.layers:
         out += [
             (),
@@ -50,13 +52,19 @@ def lines(found: Comparison, width: int) -> list[Line]:
 
 
 def _differing(rows: tuple[Differing, ...], names: tuple[str, str], width: int) -> list[Line]:
-    """Each on a line where there is room, else values below the name."""
-    cells: list[list[Span]] = [[(one.name, ""), (one.a, ""), (one.b, "")] for one in rows]
-    longest = max((sum(len(text) for text, _ in row) for row in cells), default=0)
-    if longest + 8 <= width:
-        return aligned(("", *names), cells, width, texts=3) if cells else []
-    out: list[Line] = []
+    """Each on a line, those with long values behind them, with the values below the name."""
+    most = (width - BESIDE_VALUES) // 2
+
+    def is_short(one: Differing) -> bool:
+        longest = max(cell_width(one.a), cell_width(one.b))
+        return longest <= most and cell_width(one.name) < width - 2 * max(most, *map(cell_width, names)) - 4
+
+    short = [one for one in rows if is_short(one)]
+    cells: list[list[Span]] = [[(one.name, ""), (one.a, ""), (one.b, "")] for one in short]
+    out: list[Line] = aligned(("", *names), cells, width, texts=3) if cells else []
     for one in rows:
+        if one in short:
+            continue
         out.append([(f"  {one.name}", "")])
         for name, value in zip(names, (one.a, one.b), strict=True):
             out += wrapped(f"{name}: {value}", width, "muted", "    ")

@@ -163,8 +163,7 @@ def _scan(
         measured = {SIZE: size} | ({times.name: times.of(pruned)} if times else {})
         return _measures(score(pruned, context.data, split, context.device), counts) | measured
 
-    kept = _kept(context)
-    rows = kept.get("rows", [])
+    rows = read_mapping(context.partial / ROWS).get("rows", [])
     with restored(statistics_of(model)):
         reference, compared = scored(Changed(model)), _compared(model, split, context)
         expected = outputs(model, context.data, split, compared, context.device)
@@ -179,7 +178,7 @@ def _scan(
                 given = outputs(compressed.model, context.data, split, compared, context.device)
                 row[DEVIATION] = task_of(context.data).deviation([(expected, given)])
         rows.append(row)
-        _keep({"rows": rows}, context)
+        _keep(rows, context)
     return {"reference": reference, "rows": [row for row in rows if row is not None]}
 
 
@@ -383,15 +382,12 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compres
     return without
 
 
-def _kept(context: Context) -> dict[str, Any]:
-    return read_mapping(context.partial / ROWS)
-
-
-def _keep(rows: dict[str, Any], context: Context) -> None:
+def _keep(rows: list[dict[str, Any] | None], context: Context) -> None:
+    """Write down the rows found so far, for a scan that is interrupted."""
     try:
         with explained(context.partial):
             context.partial.mkdir(parents=True, exist_ok=True)
-        write_json(context.partial / ROWS, rows, durable=False)
+        write_json(context.partial / ROWS, {"rows": rows}, durable=False)
     except SecateurError as error:
         # Another study at the same step may have finished it and removed the folder.
         if getattr(error.__cause__, "errno", None) not in OVERTAKEN:

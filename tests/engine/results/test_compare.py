@@ -52,3 +52,17 @@ def test_what_only_one_of_them_has(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no trial 9"):
         compare.side(a.run, a.state, "9")
     assert compare.compare(a, a).parameters == () and compare.as_json(compare.compare(a, a))["layers"]
+
+
+def test_of_a_step_that_one_of_them_has_what_was_given_is_told_and_no_default(tmp_path: Path) -> None:
+    more = PRESET.replace("sweep:", "  - quantize.weights: {bits: 4}\nsweep:")
+    found = compare.compare(side(tmp_path, "a", "0"), side(tmp_path, "b", "0", more))
+    assert {one.name: (one.a, one.b) for one in found.parameters} == {
+        "steps": ("train, prune.weights, finetune", "train, prune.weights, finetune, quantize.weights"),
+        "quantize.weights.bits": ("–", "4"),
+    }
+    told = ["".join(part for part, _ in line) for line in lines(found, 113)]
+    assert told[0] == "Measures", "what came out is what one compares for"
+    row = next(line for line in told if "quantize.weights.bits" in line)
+    assert row.split() == ["quantize.weights.bits", "–", "4"]
+    assert max(map(len, told)) <= 113
