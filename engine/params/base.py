@@ -133,6 +133,8 @@ class StepParams(Params):
     """Of those in `undoes`: where exchanging the two steps does not help either."""
     spares_skipped: ClassVar[bool] = True
     """Whether layers named in `skip` may have what the step would undo."""
+    works_on_all: ClassVar[bool] = False
+    """Whether it works on all layers but those, so that a single one that has it is met."""
 
     id: str | None = param(
         None, pattern=r"^[a-z][a-z0-9_-]*$", form="lower-case letters, digits, - and _, a letter first"

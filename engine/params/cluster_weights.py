@@ -37,6 +37,7 @@ class ClusterWeights(StepParams):
     kind: ClassVar[str] = "cluster.weights"
     makes: ClassVar[Overlay | None] = Overlay.CODEBOOK
     never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.CODEBOOK)
+    works_on_all: ClassVar[bool] = True
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True

@@ -47,6 +47,7 @@ class QuantizeWeights(StepParams):
     fits_by: ClassVar[tuple[str, ...]] = ("layers",)
     makes: ClassVar[Overlay | None] = Overlay.GRID
     never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.GRID)
+    works_on_all: ClassVar[bool] = True
 
     bits: int = param(4, ge=2, le=8, unit="bits")
     """Bits of a weight's code; with `scope: solved`, at most so many on average."""

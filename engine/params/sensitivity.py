@@ -28,6 +28,7 @@ class Sensitivity(StepParams):
     family: ClassVar[Family] = "analysis"
     needs_weights: ClassVar[bool] = True
     spares_skipped: ClassVar[bool] = False
+    works_on_all: ClassVar[bool] = True
     times_apart: ClassVar[bool] = True
     fits_by: ClassVar[tuple[str, ...]] = ("of", "skip")
 

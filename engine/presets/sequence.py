@@ -1,8 +1,9 @@
 """Steps that compress one after the other: orders that no network could take are told before anything is computed.
 
 Steps declare what they lay over weights and would undo (`engine.params.base.StepParams`), and a step refuses such
-layers when it meets them (`engine.compute.layers.overlays`). Here only what is certain from the preset is told:
-neither step skips layers, and none between them makes the weights plain again.
+layers when it meets them (`engine.compute.layers.overlays`). Here only what is certain from the preset is told: the
+second step skips no layers and works on one that has what the first made (on all, or the first gave it to all), and
+none between them makes the weights plain again.
 """
 
 from engine.errors import Problem
@@ -17,16 +18,21 @@ def clashes(nodes: list[StepNode], built: Built) -> list[Problem]:
     problems: dict[int, Problem] = {}
     nodes = [node for node in nodes if node.cls is not None]
     for steps in built.steps:
-        present: set[Overlay] = set()
+        everywhere: set[Overlay] = set()
+        somewhere: set[Overlay] = set()
         for node, step in zip(nodes, steps, strict=True):
             if not step.enabled:
                 continue
+            present = somewhere if step.works_on_all else everywhere
             met = [overlay for overlay in _sure_to_undo(step) if overlay in present]
             if met:
                 problems.setdefault(node.index, _problem(node, step, met[0]))
-            present -= step.clears
-            if step.makes is not None and step.makes_everywhere:
-                present.add(step.makes)
+            everywhere -= step.clears
+            # The few layers that have one may be dropped or split.
+            somewhere = somewhere & everywhere if step.renames else somewhere - step.clears
+            if step.makes is not None:
+                somewhere.add(step.makes)
+                everywhere |= {step.makes} if step.makes_everywhere else set()
     return list(problems.values())
 
 

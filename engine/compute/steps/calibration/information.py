@@ -63,6 +63,8 @@ def information(
 
     Of a detector, by the boxes of these images; each of `layers` is called once in a pass.
     """
+    if not layers:
+        return {}
     outputs: dict[str, Tensor] = {}
     channels: dict[str, Tensor] = {}
     positions: dict[str, list[Tensor]] = {}

@@ -3,8 +3,10 @@
 import copy
 
 import torch
+from torch import Tensor, nn
 
 from engine.compute.context import validate
+from engine.compute.models.architecture import Architecture, attached
 from engine.compute.steps.channels.step import prune_channels
 from engine.compute.training.loop import fit
 from engine.params.channels import PruneChannels
@@ -46,3 +48,26 @@ def test_statistics_are_estimated_anew_only_where_layers_were_not_refitted() -> 
     assert variances_stay(repair=True)
     assert not variances_stay(repair=False)
     assert not variances_stay(repair=True, freeze="layer2.1.conv2")
+
+
+class Looped(nn.Module):
+    """A pair of layers that is called again and again, and no other that could be narrower."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.wide, self.narrow = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 16, 1), nn.Conv2d(16, 8, 1)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for _ in range(2):
+            x = x + self.narrow(torch.relu(self.wide(x)))
+        scores: Tensor = self.head(x.mean((2, 3)))
+        return scores
+
+
+def test_layers_that_are_called_again_and_again_lose_channels_and_are_not_refitted() -> None:
+    torch.manual_seed(0)
+    model = attached(Looped(), Architecture("mine.py:looped", 1, 10, (8, 8)))
+    pruned = prune_channels(model, PruneChannels(ratio=0.5, skip=("stem",)), context_for())
+    assert pruned.get_parameter("narrow.weight").shape[1] < 16
