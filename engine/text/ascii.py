@@ -24,14 +24,19 @@ SPELLED = {"±": "+-", "≥": ">=", "≤": "<=", "…": "...", "→": "->", "≈
 
 
 def wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the terminal shows ASCII only, as far as its locale tells; one that says nothing is taken at its best.
+    """Whether the terminal shows ASCII only, as far as it and its locale tell; one that says nothing is taken at
+    its best.
 
     >>> wanted({"LC_ALL": "C"}), wanted({"LANG": "de_DE.UTF-8"}), wanted({}), wanted({"LANG": "de_DE.ISO-8859-1"})
     (True, False, False, True)
+    >>> wanted({"LANG": "de_DE.UTF-8", "TERM": "linux"})
+    True
     """
     asked = environment.get(VARIABLE, "")
     if asked:
         return asked != "0"
+    if environment.get("TERM") == "linux":
+        return True  # the console's fonts have 512 letters at most, and none of those that charts are made of
     locale = next((found for name in ("LC_ALL", "LC_CTYPE", "LANG") if (found := environment.get(name))), "")
     return bool(locale) and not locale.lower().replace("-", "").partition("@")[0].endswith("utf8")
 

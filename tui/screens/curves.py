@@ -141,7 +141,9 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
             self._drawn = curves.draw(states, self._view, [picked.trial for picked in picks])
         live = any(state.status in OPEN for state in states)
         ended = "" if live else curves.nothing(states, self._view)
-        plot.show(self._drawn.figure, (self._viewed, self._view), live=live, ended=ended)
+        trains = self._view and not self._view.epochs and training.measures(states)
+        waits = "no values yet; t draws its training by epoch" if trains else ""
+        plot.show(self._drawn.figure, (self._viewed, self._view), live=live, ended=ended, waits=waits)
         first = states[0] if states else None
         self.query_one(Verdict).show_pick(first, picks[0] if picks else None, self._drawn.notes)
         drawn = any(line.points for line in self._drawn.figure.series)

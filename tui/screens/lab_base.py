@@ -18,10 +18,9 @@ from tui.lab.fields import Field, fields_of, said_at, says
 from tui.lab.text import Default, Typed
 from tui.screens.base import StudyScreen
 from tui.session import Session
-from tui.widgets.form import Form
+from tui.widgets.form import Form, Help
 from tui.widgets.lab_head import FormTitle, Head, field_help
 from tui.widgets.outline import Outline
-from tui.widgets.painted import Line
 
 if TYPE_CHECKING:
     from engine.results.estimates import History
@@ -104,7 +103,7 @@ class LabBase(StudyScreen):
     def show_help(self) -> None:
         self.query_one(Form).body.redraw()
 
-    def help_lines(self, width: int) -> list[Line]:
+    def help_lines(self, width: int) -> Help:
         """What stands below the fields."""
         form, item = self.query_one(Form), self.query_one(Outline).item
         wrong = self.problem_of(form.field) if form.field else ""

@@ -67,19 +67,14 @@ class Document(Painted, can_focus=True):
 
 
 def clipped(lines: Sequence[Line], height: int, width: int) -> Sequence[Line]:
-    """At most `height` of these lines; where some go, the last stays and the one before ends in `…`."""
-    if len(lines) <= height:
-        return lines
-    if height < 2:
+    """At most `height` of these lines; where some go, the last that stays ends in `…`."""
+    if len(lines) <= height or height < 1:
         return lines[:height]
-    kept, last = lines[: height - 2], lines[height - 2]
+    kept, last = lines[: height - 1], lines[height - 1]
     text = "".join(text for text, _ in last)
     role = last[-1][1] if last else ""
-    return [
-        *kept,
-        [(abbreviate(f"{text} …" if cell_width(text) < width - 2 else f"{text}……", width - 1), role)],
-        lines[-1],
-    ]
+    more = f"{text} …" if cell_width(text) < width - 2 else f"{text}……"
+    return [*kept, [(abbreviate(more, width - 1), role)]]
 
 
 def wrapped(text: str, width: int, role: str = "", indent: str = "") -> list[Line]:

@@ -6,7 +6,7 @@ layout, for which Textual sends the whole screen (18 kB at 120x40 instead of 300
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual import events
 from textual.app import ComposeResult
@@ -119,6 +119,13 @@ class _Body(Painted, can_focus=True):
         self._form.enter()
 
 
+class Help(NamedTuple):
+    """What stands below the fields: what the one under the cursor means, cut where there is no room, and its keys."""
+
+    lines: Sequence[Line]
+    keys: Sequence[Line]
+
+
 class Form(Container):
     """Fields, a line each. Values are edited in place; what they mean is for the screen to say."""
 
@@ -158,12 +165,11 @@ class Form(Container):
     def __init__(
         self,
         problem_of: Callable[[Field], str],
-        help: Callable[[int], Sequence[Line]] = lambda width: (),
+        help: Callable[[int], "Help"] = lambda width: Help((), ()),
         *,
         id: str | None = None,
     ) -> None:
-        """`problem_of` gives what is wrong with a field, or an empty text; `help` the lines below the fields, of which
-        the last is never cut."""
+        """`problem_of` gives what is wrong with a field, or an empty text; `help` the lines below the fields."""
         super().__init__(id=id)
         self._problem_of, self._help = problem_of, help
         self._fields: list[Field] = []
@@ -345,12 +351,14 @@ class Form(Container):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         """The fields and below them the help, for the body."""
-        told = self._help(width)
-        room = height - min(len(told), max(height - max(len(self._fields), 1), min(LEAST_HELP, height // 2)))
+        help, keys = self._help(width)
+        told = len(help) + len(keys)
+        room = height - min(told, max(height - max(len(self._fields), 1), min(LEAST_HELP, height // 2)))
         rows = self._rows(width, room)
         self._visible = len(rows)
         blank: list[Line] = [()] * (min(room, max(len(self._fields), 1)) - len(rows))
-        return [*rows, *blank, *clipped(told, max(height - len(rows) - len(blank), 0), width)]
+        left = max(height - len(rows) - len(blank), 0)
+        return [*rows, *blank, *[*clipped(help, max(left - len(keys), 0), width), *keys][:left]]
 
     def _rows(self, width: int, height: int) -> list[Line]:
         if not self._fields:

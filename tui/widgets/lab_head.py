@@ -13,6 +13,7 @@ from tui.lab.document import Document
 from tui.lab.fields import Field, help_of, says, section_help
 from tui.lab.outline import ADD, TITLES, Item, amount_of
 from tui.widgets.document import wrapped
+from tui.widgets.form import Help
 from tui.widgets.painted import Line, Painted
 
 
@@ -127,23 +128,23 @@ class FormTitle(Painted):
         return [[(f" {self._title}  ", "title"), (abbreviate(self._about, room), "muted")]]
 
 
-def field_help(
-    item: Item | None, field: Field | None, wrong: str, width: int, *, editing: bool
-) -> list[Line]:
-    """What the selected parameter is, what it takes, what is wrong with it, and last which keys change it.
+def field_help(item: Item | None, field: Field | None, wrong: str, width: int, *, editing: bool) -> Help:
+    """What the selected parameter is, what it takes, what is wrong with it, and which keys change it.
 
     `item` is the outline's line, `field` the form's.
     """
     parts = [(f"! {wrong}", "bad")] if wrong else []
     if field is not None:
         parts += [(line, "") for line in help_of(field)]
-        parts.append((keys_for(field, editing=editing), "muted"))
     elif item is not None and item.key == ADD:
         parts = [("Enter adds a step at the end: train, prune, fine-tune, …", "")]
-    lines: list[Line] = [[("─" * width, "muted")]]
-    for text, role in parts:
-        lines += [[(" ", ""), *line] for line in wrapped(text, max(width - 2, 10), role)]
-    return lines
+
+    def under(text: str, role: str) -> list[Line]:
+        return [[(" ", ""), *line] for line in wrapped(text, max(width - 2, 10), role)]
+
+    lines = [line for text, role in parts for line in under(text, role)]
+    keys = under(keys_for(field, editing=editing), "muted") if field is not None else []
+    return Help([[("─" * width, "muted")], *lines], keys)
 
 
 def keys_for(field: Field, *, editing: bool) -> str:

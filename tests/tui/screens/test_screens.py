@@ -206,7 +206,7 @@ async def test_points_appear_as_trials_finish(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path).start()
     app = Lab(None, tmp_path, "curves")
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "quickstart-1 running 0/14")
+        await shows(pilot, "quickstart-1 running 0/14", "t draws its training by epoch")
         for index in range(3):
             study.trial(index)
         await shows(pilot, "quickstart-1 running 3/14")
