@@ -66,7 +66,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         self._looking = False
 
     def compose_body(self) -> ComposeResult:
-        yield Progress(f"No study yet: F9 in {hint('lab')} runs the preset, {hint('studies')} opens one.")
+        yield Progress(self._nothing)
         yield Verdict()
         yield Endings(onward="r")
         with Horizontal(id="curves"):
@@ -89,6 +89,11 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         return self._state is not None
 
     # What is shown
+
+    def _nothing(self) -> str:
+        """What is said in place of a study; of one that is being read, nothing."""
+        none = f"No study yet: F9 in {hint('lab')} runs the preset, {hint('studies')} opens one."
+        return "" if self.session.study else none
 
     def show_state(self, state: StudyState | None) -> None:
         self._turn_to(state)

@@ -118,6 +118,8 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
         trial = find(self._state, self._index)
         if self._state is not None and trial is None and (end := failures.ending(self._state)):
             return [[(self._state.name, "title")], *paragraphs(failures.paragraphs_of(end, ONWARD), width)]
+        if self._state is None and self.session.study:
+            return []  # it is being read
         if self._state is None or trial is None:
             return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]

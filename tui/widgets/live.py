@@ -31,7 +31,7 @@ class Live(Vertical):
     """What is asked for of the pick in place of what the preset says."""
 
     def compose(self) -> ComposeResult:
-        yield Progress(NOTHING)
+        yield Progress(lambda: NOTHING)
 
     @property
     def is_complete(self) -> bool:

@@ -1,7 +1,7 @@
 """How far a study is: its name and standing, a bar, what goes on and the time left."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.studies.status import OPEN, counts
@@ -94,8 +94,8 @@ class Progress(Painted):
 
     DEFAULT_CSS = "Progress { height: 3; }"
 
-    def __init__(self, nothing: str) -> None:
-        """`nothing` is said while there is no study."""
+    def __init__(self, nothing: Callable[[], str]) -> None:
+        """`nothing` gives what is said while none is shown."""
         super().__init__()
         self._nothing = nothing
         self._state: StudyState | None = None
@@ -108,5 +108,5 @@ class Progress(Painted):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self._state is None:
-            return wrapped(self._nothing, width, "muted")
+            return wrapped(self._nothing(), width, "muted")
         return head(self._state, self._expected, width, time.time())

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from engine.store.files import CLASSES, write_json
 from engine.testing import folders as fabricate
 from tests.engine.results.test_classes import NOW
@@ -118,3 +120,14 @@ async def test_a_trial_of_another_study_is_read_from_its_beginning(tmp_path: Pat
         app.session.show("two-1")
         await pilot.press("3", "5")
         await shows(pilot, "two-1  trial 9")
+
+
+@pytest.mark.parametrize("place", ["run", "trial"])
+async def test_that_there_is_no_study_is_not_said_while_one_is_read(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabricate.finished(tmp_path)
+    app = Lab(None, tmp_path, place)
+    monkeypatch.setattr(app.session.watcher, "subscribe", lambda *_: None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert "No study yet" not in await shows(pilot, "commands")
