@@ -104,7 +104,8 @@ def _weights(node: Node) -> list[Problem]:
     if looks_like_file(text):
         what = FOREIGN.get(PurePath(text).suffix.lower())
         return [Problem(node.place, node.path, f"given {what}: {text}", allowed)] if what else []
-    return [Problem(node.place, node.path, given(node), allowed, suggest(text, GIVEN_BY_NAME))]
+    hint = suggest(text, GIVEN_BY_NAME) or f"a folder: {text}/"
+    return [Problem(node.place, node.path, given(node), allowed, hint)]
 
 
 def _nameless(root: Mapping, swept: Sweep) -> list[Problem]:

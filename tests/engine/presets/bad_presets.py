@@ -174,6 +174,7 @@ SECTIONS = [
     model("file without function", "{name: net.py}", "model.name", "add the function: net.py:FUNCTION"),
     model("function not a name", "{name: 'net.py:a b'}", "model.name", "path/file.py:function"),
     model("weights", "{name: resnet20, weights: pretraned}", "model.weights", "did you mean pretrained?"),
+    model("weights of a folder", "{name: resnet20, weights: mine}", "model.weights", "a folder: mine/"),
     model(
         "arguments a list", "{name: resnet20, arguments: [32]}", "model.arguments", "given [32]", "a mapping"
     ),
