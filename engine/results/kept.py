@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import SecateurError
-from engine.measures.table import QUALITIES
+from engine.measures.table import QUALITIES, mean_deviation
 from engine.studies.rundir import RunDir
 from engine.studies.status import Status
 from engine.text.numbers import MISSING, percent, ratio
@@ -29,7 +29,8 @@ def repicked(run: RunDir, status: Status, asked: "Asked") -> Status:
 
 
 def cell(kept: dict[str, Any]) -> str:
-    """The pick of `as_json` for a list of studies: `#11 96.94 % 4.4×`; one that loses too much ends in `!`.
+    """The pick of `as_json` for a list of studies: `#11 96.94 % 4.4×`, of several seeds `#11 95.8 ± 1.6 % 4.4×`; one
+    that loses too much ends in `!`.
 
     Without a quality where none was scored on the test split, as of a search's candidates.
     """
@@ -39,7 +40,9 @@ def cell(kept: dict[str, Any]) -> str:
     name, value = shown[0]
     times = kept.get("times")
     scored = isinstance(value, int | float)
-    quality = percent(value) if name == QUALITIES[0] else f"mAP {percent(value)}"
+    mean, deviation = kept.get(f"{name}_over_seeds", (value, None))
+    text = percent(value) if deviation is None else mean_deviation(mean, deviation, name)
+    quality = text if name == QUALITIES[0] else f"mAP {text}"
     parts = [
         f"#{kept['index']}" if "index" in kept else "",
         quality if scored else "",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.measures.table import QUALITIES, measure, measure_text
+from engine.measures.table import QUALITIES, mean_deviation, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
@@ -39,7 +39,7 @@ class Pick:
         quality: Name of the measure that it is judged by, on validation.
         loss: What it loses of that against its baseline, 0 … 1; the mean over its seeds.
         allowed: What it may lose.
-        seeds: Trials that differ from it in their seed alone, itself among them.
+        alike: The trials that differ from it in their seed alone, itself among them.
         over: How many times its limit it has of the measure that it has most too much of; 1 or less within all.
         gains: Whether it has less of the goal than its baseline; if not, it is merely what a search came nearest with.
     """
@@ -49,9 +49,23 @@ class Pick:
     quality: str
     loss: float
     allowed: float
-    seeds: int = 1
+    alike: tuple[TrialState, ...] = ()
     over: float = 0.0
     gains: bool = True
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds it is judged by."""
+        return max(len(self.alike), 1)
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """Mean and deviation of the quality on the test split over several seeds, where all have it."""
+        values = [measure_value(trial.results, self.quality) for trial in self.alike]
+        known = [value for value in values if value is not None]
+        if len(known) < 2 or len(known) < len(values):
+            return None
+        return statistics.fmean(known), statistics.stdev(known)
 
     @property
     def within(self) -> bool:
@@ -73,7 +87,10 @@ class Pick:
         return _times(self.trial, self.goal)
 
     def __str__(self) -> str:
-        return describe(self.trial, self.goal, self.quality)
+        spread = mean_deviation(*self.spread, self.quality) if self.spread else ""
+        return describe(
+            self.trial, self.goal, self.quality, f"{spread} over {self.seeds} seeds" if spread else ""
+        )
 
 
 Asked = float | tuple[limits.Limit, ...] | None
@@ -212,19 +229,20 @@ def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) 
     return PACKED if _all_have(done, PACKED) else NONZERO
 
 
-def describe(trial: TrialState, goal: str, quality: str) -> str:
-    """A finished trial in a line, for whoever has to decide whether to take it.
+def describe(trial: TrialState, goal: str, quality: str, beside: str = "") -> str:
+    """A finished trial in a line, for whoever has to decide whether to take it; `beside` stands beside its quality.
 
     `trial 11: scope global, sparsity 0.8, 96.94 % (−1.39 points), 208 kB packed (4.4× smaller)`
     """
     values = in_words(trial.parameters)
     shown = quality if measure_value(trial.results, quality) is not None else f"validation_{quality}"
     value, before = (measure_value(of, shown) for of in (trial.results, trial.baseline_measure.measures))
-    lost = f" ({_points(value - before)})" if value is not None and before is not None else ""
+    lost = _points(value - before) if value is not None and before is not None else ""
+    told = "; ".join(part for part in (lost, beside) if part)
     kind = "" if shown == QUALITIES[0] else f"{measure(shown).label} "
     if goal == MOST_ACCURATE:
         goal = PACKED if measure_value(trial.results, PACKED) is not None else MACS
-    of_quality = f"{kind}{measure_text(shown, value)}{lost}"
+    of_quality = f"{kind}{measure_text(shown, value)}{f' ({told})' if told else ''}"
     amount = f"{measure_text(goal, measure_value(trial.results, goal))} {_noun(goal)}".rstrip()
     times = _times(trial, goal)
     compared = f" ({ratio(times)} {_comparative(goal)})" if times is not None and times > 1 else ""
@@ -268,6 +286,7 @@ def as_json(picked: Pick | None) -> dict[str, Any]:
     return {
         "index": picked.trial.index,
         picked.quality: measure_value(picked.trial.results, picked.quality),
+        **({f"{picked.quality}_over_seeds": [*picked.spread]} if picked.spread else {}),
         "goal": picked.goal,
         "value": measure_value(picked.trial.results, picked.goal),
         "times": picked.times,
@@ -305,7 +324,7 @@ def _judged(
     shown = max(trials, key=lambda trial: trial.results.get(chosen) or 0.0)
     over = max((_over(trial, bound) for trial in trials for bound in bounds), default=0.0)
     gains = goal == MOST_ACCURATE or all((_times(trial, goal) or 0.0) > 1.0 for trial in trials)
-    return Pick(shown, goal, quality, loss(trials, quality), allowed, len(trials), over, gains), amount
+    return Pick(shown, goal, quality, loss(trials, quality), allowed, tuple(trials), over, gains), amount
 
 
 def loss(trials: Sequence[TrialState], quality: str) -> float:

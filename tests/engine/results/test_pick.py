@@ -84,6 +84,8 @@ def test_seeds_are_judged_by_their_mean() -> None:
     found = pick(state)
     assert found is not None and (found.trial.index, found.seeds) == (3, 2)
     assert "mean of 2 seeds" in verdict(found)
+    assert "89.70 % (" in str(found) and "89.60 ± 0.14 % over 2 seeds" in str(found)
+    assert cell(as_json(found)).startswith("#3 89.60 ± 0.14 %")
 
 
 def test_without_a_finished_trial_there_is_none() -> None:
