@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import socket
+import time
 import uuid
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,6 +39,9 @@ NAME_SHOWN = 80
 """Letters of a name in a message."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
+
+APPEARS_WITHIN_S = 300.0
+"""After which an engine that was to be started, and has not said anything yet, is not coming."""
 
 
 class RunDir:
@@ -198,8 +202,14 @@ class RunDir:
         where the process itself is known.
 
         On its own machine the process itself is looked at; one elsewhere is gone if it said so, or if its counter has
-        been watched for long and stood still.
+        been watched for long and stood still. One that has not appeared for long after it was to be started will not.
         """
+        if (
+            status.state == "queued"
+            and not status.waits
+            and 0 < status.updated < time.time() - APPEARS_WITHIN_S
+        ):
+            return False, None
         by = lease.holder(self.path) if status.state == "running" else None
         if by is not None and by.ended:
             return False, None

@@ -98,6 +98,20 @@ def test_a_study_runs_while_its_engine_does_and_is_lost_after(tmp_path: Path) ->
     assert run.read_status().state == "lost"
 
 
+def test_a_study_is_lost_whose_engine_never_appeared_though_the_lab_that_started_it_lives(
+    tmp_path: Path,
+) -> None:
+    run, now = RunDir(tmp_path), time.time()
+    begun = replace(status_of(os.getpid()), state="queued", updated=now)
+    for status, state in (
+        (begun, "queued"),
+        (replace(begun, updated=now - 3600), "lost"),
+        (replace(begun, updated=now - 3600, waits="for its turn"), "queued"),
+    ):
+        run.write_status(status)
+        assert run.read_status().state == state
+
+
 def test_another_process_with_the_same_number_is_not_the_engine(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     run.write_status(replace(status_of(os.getpid()), start_ticks=1))
