@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from engine.compute.latency.calls import Block
 from engine.compute.latency.forks import Start, start
 from engine.compute.latency.side import Measured, measured
@@ -112,6 +114,25 @@ def measure_pair(
         measured = {"unavailable": why} if why else _row(pair, shape, params, start)
         rows.append(_about(setup, compressed.quantized) | measured)
     return rows
+
+
+def outputs(
+    side: Side,
+    runtime: Runtime,
+    images: Tensor,
+    *,
+    shape: Shape,
+    threads: int,
+    device: str = "cpu",
+    start: Start = start,
+) -> Tensor:
+    """What a model gives in a runtime for `images`, normalized (N, C, H, W), from a process of its own.
+
+    Raises Unavailable where the runtime can't run it.
+    """
+    job = _job(side, Setup(runtime, "fp32", 1, threads, device), shape)
+    with measured(job, start) as process:
+        return _loaded(process).outputs(images)
 
 
 Pair = tuple[tuple[Side, Setup], tuple[Side, Setup]]

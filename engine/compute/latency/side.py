@@ -8,9 +8,12 @@ from multiprocessing import Pipe
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from torch import Tensor
+
 from engine.compute.latency.calls import Block
 from engine.compute.latency.forks import Start
-from engine.compute.latency.worker import Measurement, Operators, Partner, Timed, serve
+from engine.compute.latency.worker import Measurement, Operators, Outputs, Partner, Timed, serve
+from engine.compute.numerics.aligned import from_array
 from engine.errors import SecateurError, Unavailable
 from engine.machine import procfs
 
@@ -67,7 +70,7 @@ class Measured:
         assert self._process.pid is not None
         return self._process.pid
 
-    def order(self, order: Partner | Block | Operators) -> None:
+    def order(self, order: Partner | Block | Operators | Outputs) -> None:
         try:
             self._pipe.send(order)
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -100,6 +103,12 @@ class Measured:
         self.order(Operators())
         counts: dict[str, int] = self._received()
         return counts
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """What the model gives for `images`; the process is not timed any more."""
+        self.wake()
+        self.order(Outputs(images))
+        return from_array(self._received())
 
     def timed(self, block: Block) -> list[int]:
         self.order(block)

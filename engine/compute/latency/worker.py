@@ -15,8 +15,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from engine.compute.latency.calls import Block, timed
+from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx.shape import Shape
 from engine.compute.runtimes.base import OPENED, Session, float_operators, session
 from engine.errors import SecateurError, Unavailable
@@ -50,6 +52,13 @@ class Partner:
 @dataclass(frozen=True)
 class Operators:
     """Say which operators are computed in float; the process is not timed afterwards."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Give the model's output for these images, normalized (N, C, H, W); the process is not timed afterwards."""
+
+    images: Tensor
 
 
 @dataclass(frozen=True)
@@ -91,12 +100,14 @@ def _serve(job: Measurement, pipe: Connection, partners: list[int]) -> None:
         run, peak, nanoseconds = _opened(job)
         pipe.send(Timed([], peak(), [nanoseconds]))
         while True:
-            order: Partner | Block | Operators = pipe.recv()
+            order: Partner | Block | Operators | Outputs = pipe.recv()
             if isinstance(order, Partner):
                 partners.append(order.pid)
                 pipe.send(Timed([], peak()))
             elif isinstance(order, Operators):
                 pipe.send(_in_float(job))
+            elif isinstance(order, Outputs):
+                pipe.send(to_array(run.run(order.images)))
             else:
                 uncounted, calls = timed(run, order)
                 on_gpu = (getattr(run, "on_gpu", None) or [])[-len(calls) :]

@@ -1,22 +1,28 @@
 """Measures one trial's latency against its baseline's, alone on the machine, and commits the rows."""
 
+import contextlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
+from torch import nn
 
 from engine.compute.context import Send
-from engine.compute.latency.pair import Side, becomes_quiet, measure_pair
+from engine.compute.data import Dataset
+from engine.compute.export.verify import OTHER_RUNTIME_INT8, compare
+from engine.compute.latency.pair import Side, becomes_quiet, measure_pair, outputs
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import FILE
 from engine.compute.onnx import narrow
 from engine.compute.onnx.shape import Shape
 from engine.compute.runtimes.base import artefact
-from engine.compute.worker.commit import beside_others, finish, measuring, place
+from engine.compute.worker.commit import beside_others, finish, measuring, place, read_data
 from engine.errors import Unavailable
+from engine.machine.runtimes import reason
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
@@ -32,6 +38,10 @@ TRIES = 3
 PATIENCE_S = 3.0
 """How long the rows of a model wait, together, for others to leave the machine alone before one is tried again: where
 they never do, as on a busy login node, trying again only takes time."""
+SCORED_IN: Runtime = "onnxruntime"
+"""What `QuantizedNetwork` runs INT8 files in."""
+IMAGES = 100
+"""Of the validation split, by which it is seen whether another runtime gives what was scored."""
 EXPORT_VERSION = 2
 """Raised when models are exported otherwise, so that older files are not used."""
 
@@ -53,6 +63,9 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
     shape = _shape(store.folder(node.parent), named)
     with beside_others(node, send):
         sides = [_side(key_, named, params, shape, store) for key_ in (node.baseline, node.parent)]
+        if sides[-1].quantized and elsewhere(sides[-1], request.device):
+            model = checkpoint.load(store.folder(node.parent), named)
+            sides[-1] = as_scored(sides[-1], model, read_data(request), request.threads, request.device)
 
     with measuring(node, request, send):
         rows = _quietest(sides, params, shape, request)
@@ -126,6 +139,31 @@ def _side(parent: str, named: tuple[str, ...], params: Latency, shape: Shape, st
         except Unavailable as error:
             refused[runtime] = error.reason
     return Side(artefacts, refused, quantized=(folder / FILE).is_file(), named=named)
+
+
+def elsewhere(side: Side, device: str) -> list[Runtime]:
+    """The runtimes that can open an INT8 file here, but for the one that it is scored in."""
+    return [one for one in side.artefacts if one != SCORED_IN and not reason(one, "fp32", device)]
+
+
+def as_scored(side: Side, model: nn.Module, data: Dataset, threads: int, device: str) -> Side:
+    """The INT8 file of `model` without the runtimes that make another model of it than was scored, as OpenVINO does of
+    some transformers: what they take for it is no answer."""
+    split = data.validation
+    index = torch.linspace(0, len(split) - 1, min(len(split), IMAGES)).long()
+    images = data.normalize(split.images.gather(index), channels_last=False)
+    with torch.inference_mode():
+        expected = torch.cat([model(image) for image in torch.split(images, 1)])
+    classes = expected.argmax(1) if data.task == "classification" else None
+    refused = dict(side.refused)
+    for runtime in elsewhere(side, device):
+        with contextlib.suppress(Unavailable):  # which is told where it is measured
+            shape = (data.channels, *data.size)
+            given = outputs(side, runtime, images, shape=shape, threads=threads, device=device)
+            found = compare(given, expected, classes, OTHER_RUNTIME_INT8.deviation)
+            if not found.keeps(OTHER_RUNTIME_INT8):
+                refused[runtime] = f"it makes another model of the INT8 file than was scored: {found}"
+    return replace(side, refused=refused)
 
 
 def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -> Path:
