@@ -11,7 +11,7 @@ from engine.params.sensitivity import Of, Sensitivity
 from engine.params.training import Train
 from engine.presets import limits
 from engine.presets.boxes import has_boxes
-from engine.presets.space import Space
+from engine.presets.space import ENABLED, Space
 from engine.presets.steps import StepNode
 
 CHANNELS: dict[str, Any] = {"prune.channels": {"speedup": "1..8"}}
@@ -74,9 +74,10 @@ def _recovery(settings: Settings, base: Sequence[StepNode]) -> dict[str, Any]:
     to its images: a teacher of so few epochs knows less than they say. A classifier that comes with its weights is
     its own teacher, and of two rates the search finds the one that suits it.
     """
-    trained = [step for step in base if step.cls is not None and issubclass(step.cls, Train)]
+    trained = [step.params.plain() for step in base if step.cls is not None and issubclass(step.cls, Train)]
+    trained = [given for given in trained if given.get(ENABLED) is not False]
     if trained:
-        given = trained[-1].params.plain()
+        given = trained[-1]
         rate = given.get("learning_rate", Train.model_fields["learning_rate"].default)
         kept = {name: given[name] for name in AS_TRAINED if name in given}
         if isinstance(rate, int | float):

@@ -133,7 +133,9 @@ def test_auto_trains_on_as_the_network_was_trained() -> None:
 def test_auto_has_a_network_that_came_with_its_weights_teach_itself_at_rates_that_the_search_chooses_from() -> (
     None
 ):
-    step = recovery("{name: torchvision/resnet18, weights: pretrained}")
+    brought = "{name: torchvision/resnet18, weights: pretrained}"
+    step = recovery(brought)
+    assert recovery(brought, "train: {enabled: false}") == step
     assert step == {"distill": {"epochs": "1..8", "schedule": "onecycle", "learning_rate": [0.02, 0.1]}}
 
 
