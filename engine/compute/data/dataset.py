@@ -34,6 +34,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def spread(self, count: int) -> Tensor:
+        """The indices of so many images, or of all where there are fewer, evenly chosen: int64."""
+        return torch.linspace(0, len(self) - 1, min(count, len(self))).long()
+
 
 @dataclass(frozen=True)
 class Dataset:

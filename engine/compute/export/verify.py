@@ -91,12 +91,13 @@ def verify(
     """
     split = data.test
     bytes_each = data.channels * data.size[0] * data.size[1] * (1 if data.eight_bits else 4)
-    count = max(1, min(len(split), MOST_IMAGES, MOST_BYTES // bytes_each))
-    index = torch.linspace(0, len(split) - 1, count).long()
+    index = split.spread(max(1, min(MOST_IMAGES, MOST_BYTES // bytes_each)))
     pixels = split.images.gather(index)
     with torch.inference_mode():
         # Each batch in memory of its own, as the other process has it.
-        inputs = (data.normalize(part, channels_last=False) for part in torch.split(pixels, batches(count)))
+        inputs = (
+            data.normalize(part, channels_last=False) for part in torch.split(pixels, batches(len(index)))
+        )
         expected = torch.cat([model(part).contiguous() for part in inputs])
     given = run_alone(folder, needs, pixels)
     labels = split.labels[index] if data.task == "classification" else None

@@ -56,7 +56,8 @@ class Operators:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Give the model's output for these images, normalized (N, C, H, W); the process is not timed afterwards."""
+    """Give the model's output for these images, normalized (N, C, H, W), one at a time: some INT8 files quantize by the
+    range of all images of a call. The process is not timed afterwards."""
 
     images: Tensor
 
@@ -107,7 +108,8 @@ def _serve(job: Measurement, pipe: Connection, partners: list[int]) -> None:
             elif isinstance(order, Operators):
                 pipe.send(_in_float(job))
             elif isinstance(order, Outputs):
-                pipe.send(to_array(run.run(order.images)))
+                parts = [run.run(image) for image in torch.split(order.images, 1)]
+                pipe.send(to_array(torch.cat(parts)))
             else:
                 uncounted, calls = timed(run, order)
                 on_gpu = (getattr(run, "on_gpu", None) or [])[-len(calls) :]

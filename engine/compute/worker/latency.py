@@ -149,9 +149,8 @@ def elsewhere(side: Side, device: str) -> list[Runtime]:
 def as_scored(side: Side, model: nn.Module, data: Dataset, threads: int, device: str) -> Side:
     """The INT8 file of `model` without the runtimes that make another model of it than was scored, as OpenVINO does of
     some transformers: what they take for it is no answer."""
-    split = data.validation
-    index = torch.linspace(0, len(split) - 1, min(len(split), IMAGES)).long()
-    images = data.normalize(split.images.gather(index), channels_last=False)
+    pixels = data.validation.images.gather(data.validation.spread(IMAGES))
+    images = data.normalize(pixels, channels_last=False)
     with torch.inference_mode():
         expected = torch.cat([model(image) for image in torch.split(images, 1)])
     classes = expected.argmax(1) if data.task == "classification" else None
