@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.charts.lines import line_parameters, mean, parameter_names, series
+from engine.charts.lines import line_parameters, mean, parameter_names, series, told_apart
 from engine.charts.owner import Owner
 from engine.measures import latency
 from engine.measures.latency import DIMENSIONS, NUMBERS, Row
@@ -77,7 +77,7 @@ def _samples(state: StudyState, x: str, y: str, by: tuple[str, ...]) -> Iterator
     names = along_rows or line_parameters(state, x, by)
     parameters = [n for n in names if n in by or _differ(t.parameters.get(n) for t, _ in meant)]
     for trial, row in meant:
-        described = [_description(trial, name, alone=len(parameters) == 1) for name in parameters]
+        described = told_apart(parameters, [as_written(trial.parameters.get(name)) for name in parameters])
         where = latency.in_words(row, dimensions)
         line = ", ".join(part for part in (*described, where) if part) or y
         value = _value(trial, row, y)
@@ -87,11 +87,6 @@ def _samples(state: StudyState, x: str, y: str, by: tuple[str, ...]) -> Iterator
 
 def _differ(values: Iterable[object]) -> bool:
     return len({str(value) for value in values}) > 1
-
-
-def _description(trial: TrialState, name: str, *, alone: bool) -> str:
-    value = as_written(trial.parameters.get(name))
-    return value if alone else f"{name.rpartition('.')[2]} {value}"
 
 
 def _value(trial: TrialState, row: Row, name: str) -> X:

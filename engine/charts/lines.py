@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from engine.charts.owner import Owner
 from engine.plotting.figure import Point, Series, X
 from engine.studies.state import StudyState
+from engine.text.phrases import last_parts
 
 
 def parameter_names(state: StudyState) -> list[str]:
@@ -42,3 +43,14 @@ def mean(xs: Sequence[X], ys: Sequence[float], owner: Owner) -> Point:
     numbers = [x for x in xs if isinstance(x, int | float)]
     middle = statistics.fmean(numbers) if len(numbers) == len(xs) else xs[0]
     return Point(middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None, owner)
+
+
+def told_apart(parameters: Sequence[str], values: Sequence[str]) -> list[str]:
+    """What tells a line from others: the values, with the names of their parameters where these are several.
+
+    >>> told_apart(["prune.weights.scope"], ["global"]), told_apart(["a.scope", "b.bits"], ["global", "4"])
+    (['global'], ['scope global', 'bits 4'])
+    """
+    if len(parameters) < 2:
+        return [*values]
+    return [f"{name} {value}" for name, value in zip(last_parts(parameters), values, strict=True)]

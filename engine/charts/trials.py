@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from engine.charts import latency as latencycharts
 from engine.charts import sensitivity
-from engine.charts.lines import all_numbers, line_parameters, mean, parameter_names, series
+from engine.charts.lines import all_numbers, line_parameters, mean, parameter_names, series, told_apart
 from engine.charts.owner import Owner, owner_of
 from engine.errors import UsageError
 from engine.measures import latency
@@ -27,7 +27,6 @@ from engine.results.summary import (
     trial_value,
 )
 from engine.studies.state import StudyState, TrialState
-from engine.text.phrases import last_parts
 
 UNMEASURED = "Its preset plots latencies, which no trial measures."
 UNSWEPT = "{study} sweeps no number"
@@ -197,16 +196,8 @@ def _grouped(state: StudyState, x: str, by: tuple[str, ...]) -> dict[str, list[T
     ends = path_values(state, names)
     groups: dict[str, list[TrialState]] = {}
     for trial in state.trials:
-        values = [
-            (short, ends[name].get(value := as_written(trial.parameters.get(name)), value))
-            for name, short in zip(names, last_parts(names), strict=True)
-        ]
-        text = (
-            ", ".join(f"{name} {value}" for name, value in values)
-            if len(values) > 1
-            else "".join(value for _, value in values)
-        )
-        groups.setdefault(text, []).append(trial)
+        values = [ends[name].get(value := as_written(trial.parameters.get(name)), value) for name in names]
+        groups.setdefault(", ".join(told_apart(names, values)), []).append(trial)
     return groups
 
 
