@@ -11,7 +11,7 @@ from engine.params.sensitivity import Of, Sensitivity
 from engine.params.training import Train
 from engine.presets import limits
 from engine.presets.boxes import has_boxes
-from engine.presets.space import ENABLED, Space
+from engine.presets.space import Space, is_off
 from engine.presets.steps import StepNode
 
 CHANNELS: dict[str, Any] = {"prune.channels": {"speedup": "1..8"}}
@@ -25,6 +25,8 @@ STATIC: dict[str, Any] = {"quantize.static": {"enabled": [True, False]}}
 EPOCHS = "1..8"
 AS_TRAINED = ("optimizer", "momentum", "weight_decay", "batch", "precision")
 """Parameters of a network's training that its training after compression keeps."""
+RISING = "onecycle"
+"""The schedule after compression: a rate that is at its highest from the start undoes what refitting made up for."""
 RATES = (0.02, 0.1)
 """Highest learning rates after compression, of a network of which nobody says how it was trained."""
 TARGETS: tuple[str, ...] = get_args(TargetRuntime)
@@ -74,18 +76,25 @@ def _recovery(settings: Settings, base: Sequence[StepNode]) -> dict[str, Any]:
     to its images: a teacher of so few epochs knows less than they say. A classifier that comes with its weights is
     its own teacher, and of two rates the search finds the one that suits it.
     """
-    trained = [step.params.plain() for step in base if step.cls is not None and issubclass(step.cls, Train)]
-    trained = [given for given in trained if given.get(ENABLED) is not False]
+    trained = [
+        step for step in base if step.cls is not None and issubclass(step.cls, Train) and not is_off(step)
+    ]
     if trained:
-        given = trained[-1]
-        rate = given.get("learning_rate", Train.model_fields["learning_rate"].default)
-        kept = {name: given[name] for name in AS_TRAINED if name in given}
-        if isinstance(rate, int | float):
-            kept["learning_rate"] = float(f"{rate / 2:.3g}")
-        return {"finetune": {"epochs": EPOCHS, "schedule": "onecycle", **kept}}
+        given, rate = trained[-1].params.plain(), trained[-1].value("learning_rate")
+        rising = after(rate) if isinstance(rate, int | float) else {"schedule": RISING}
+        return {"finetune": {"epochs": EPOCHS, **{n: given[n] for n in AS_TRAINED if n in given}, **rising}}
     if has_boxes(settings):
         return {"finetune": {"epochs": EPOCHS}}
-    return {"distill": {"epochs": EPOCHS, "schedule": "onecycle", "learning_rate": list(RATES)}}
+    return {"distill": {"epochs": EPOCHS, "schedule": RISING, "learning_rate": list(RATES)}}
+
+
+def after(rate: float) -> dict[str, Any]:
+    """Schedule and highest rate of a training after compression, of a network that was trained at `rate`.
+
+    >>> after(0.2)
+    {'schedule': 'onecycle', 'learning_rate': 0.1}
+    """
+    return {"schedule": RISING, "learning_rate": float(f"{rate / 2:.3g}")}
 
 
 def tables(

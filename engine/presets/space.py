@@ -162,7 +162,7 @@ def read(root: Mapping) -> tuple[Space, list[Problem]]:
     """The space of a normalised tree whose `search.over` is a list, with every problem of its ranges."""
     steps, problems = _steps(root)
     dimensions: list[Dimension] = []
-    off = frozenset(step.index for step in steps if _is_off(step))
+    off = frozenset(step.index for step in steps if is_off(step))
     for step in steps:
         for one in _of_step(step) if step.index not in off else ():
             if isinstance(one, Problem):
@@ -188,7 +188,8 @@ def read(root: Mapping) -> tuple[Space, list[Problem]]:
     return Space(names, tuple(rest), rungs, training, techniques, off), []
 
 
-def _is_off(step: StepNode) -> bool:
+def is_off(step: StepNode) -> bool:
+    """Whether its `enabled` is plainly false."""
     switch = step.params.items.get(ENABLED)
     return isinstance(switch, Scalar) and switch.value is False
 
@@ -295,7 +296,7 @@ def concrete(root: Mapping, space: Space, point: Point | None, rung: int = -1) -
     on = (
         space.enabled(values)
         if point is not None
-        else [_only_trains(step) and not _is_off(step) for step in steps]
+        else [_only_trains(step) and not is_off(step) for step in steps]
     )
     items: list[Node] = [*base.items] if isinstance(base, Listing) else []
     for step in steps:

@@ -43,6 +43,11 @@ class StepNode:
         """What paths call it: its id, or its kind."""
         return self.id or self.kind
 
+    def value(self, parameter: str) -> Any:
+        """A parameter's plain value, written or by default; None of a kind that is none of ours."""
+        default = self.cls.model_fields[parameter].default if self.cls else None
+        return self.params.plain().get(parameter, default)
+
 
 @dataclass(frozen=True)
 class Address:

@@ -14,9 +14,10 @@ from engine.measures.table import measure
 from engine.params import STEPS
 from engine.params.rows import Row
 from engine.params.training import Fit
+from engine.presets import auto
 from engine.presets.addresses import AxisNode, axes, axis_at, row_at
 from engine.presets.edits import Edit, add_step, sweep
-from engine.presets.steps import Address, StepNode, steps_of
+from engine.presets.steps import Address, steps_of
 from engine.presets.yaml.tree import Mapping, node_of
 from engine.results import edited, pick
 from engine.results.pick import Pick, loss
@@ -263,24 +264,16 @@ def _higher(found: _Found) -> Iterator[Idea]:
     )
     if not before or not after or f"{after[-1].name}.learning_rate" in found.trial.parameters:
         return
-    rates = [_set(node, "learning_rate") for node in (before[-1], after[-1])]
-    if _set(before[-1], "optimizer") == _set(after[-1], "optimizer") and rates[0] >= GENTLE * rates[1]:
-        rate, index, name = _short(rates[0] / 2), after[-1].index, after[-1].name
+    last, again = before[-1], after[-1]
+    trained, now = last.value("learning_rate"), again.value("learning_rate")
+    if last.value("optimizer") == again.value("optimizer") and trained >= GENTLE * now:
+        rising = auto.after(trained)
         yield (
-            f"Let the rate of {name} rise to {number(rate)}",
-            f"it trains at {number(rates[1])} what was trained at {number(rates[0])}: more of what compression took "
+            f"Let the rate of {again.name} rise to {number(rising['learning_rate'])}",
+            f"it trains at {number(now)} what was trained at {number(trained)}: more of what compression took "
             "comes back at a higher rate, which rises first",
-            [
-                edited.put(Address(index, "learning_rate"), rate),
-                edited.put(Address(index, "schedule"), "onecycle"),
-            ],
+            [edited.put(Address(again.index, name), value) for name, value in rising.items()],
         )
-
-
-def _set(node: StepNode, parameter: str) -> Any:
-    """A step's parameter, as the preset or its default has it."""
-    assert node.cls is not None
-    return node.params.plain().get(parameter, node.cls.model_fields[parameter].default)
 
 
 def _longer(found: _Found) -> Iterator[Idea]:
