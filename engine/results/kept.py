@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import SecateurError
-from engine.measures.table import QUALITIES, mean_deviation
+from engine.measures.table import QUALITIES, measure_text
 from engine.studies.rundir import RunDir
 from engine.studies.status import Status
-from engine.text.numbers import MISSING, percent, ratio
+from engine.text.numbers import MISSING, ratio
 
 if TYPE_CHECKING:
     from engine.results.pick import Asked
@@ -40,8 +40,7 @@ def cell(kept: dict[str, Any]) -> str:
     name, value = shown[0]
     times = kept.get("times")
     scored = isinstance(value, int | float)
-    mean, deviation = kept.get(f"{name}_over_seeds", (value, None))
-    text = percent(value) if deviation is None else mean_deviation(mean, deviation, name)
+    text = measure_text(name, *kept.get(f"{name}_over_seeds", [value]))
     quality = text if name == QUALITIES[0] else f"mAP {text}"
     parts = [
         f"#{kept['index']}" if "index" in kept else "",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.measures.table import QUALITIES, mean_deviation, measure, measure_text
+from engine.measures.table import QUALITIES, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
@@ -87,10 +87,9 @@ class Pick:
         return _times(self.trial, self.goal)
 
     def __str__(self) -> str:
-        spread = mean_deviation(*self.spread, self.quality) if self.spread else ""
-        return describe(
-            self.trial, self.goal, self.quality, f"{spread} over {self.seeds} seeds" if spread else ""
-        )
+        spread = self.spread
+        beside = f"{measure_text(self.quality, *spread)} over {self.seeds} seeds" if spread else ""
+        return describe(self.trial, self.goal, self.quality, beside)
 
 
 Asked = float | tuple[limits.Limit, ...] | None

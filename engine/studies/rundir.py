@@ -40,7 +40,7 @@ NAME_SHOWN = 80
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
 
-APPEARS_WITHIN_S = 300.0
+GIVEN_UP_AFTER_S = 300.0
 """After which an engine that was to be started, and has not said anything yet, is not coming."""
 
 
@@ -207,7 +207,7 @@ class RunDir:
         if (
             status.state == "queued"
             and not status.waits
-            and 0 < status.updated < time.time() - APPEARS_WITHIN_S
+            and 0 < status.updated < time.time() - GIVEN_UP_AFTER_S
         ):
             return False, None
         by = lease.holder(self.path) if status.state == "running" else None
