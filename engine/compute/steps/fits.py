@@ -11,7 +11,7 @@ from engine.compute.steps.channels.graph import Graph
 from engine.compute.steps.channels.narrower import with_graph
 from engine.compute.steps.channels.outcome import out_of_reach
 from engine.compute.steps.channels.step import check_channels
-from engine.compute.steps.clustering.filters import check_merging
+from engine.compute.steps.clustering.filters import check_filters
 from engine.compute.steps.clustering.kernels import worth_it
 from engine.compute.steps.clustering.weights import check_length
 from engine.compute.steps.distillation import features
@@ -30,7 +30,6 @@ from engine.params import (
     Sensitivity,
     Step,
 )
-from engine.params.clustering import Merged
 from engine.params.distillation import Inside, NoTeacher, Relational
 
 Prepared = tuple[nn.Module, Graph]
@@ -58,8 +57,8 @@ class Fits:
             case PruneBlocks():
                 with evaluating(self._model):
                     check_blocks(self._model, [self._images], step)
-            case ClusterFilters(method=Merged()):
-                check_merging(self._model, step, self._context)
+            case ClusterFilters():
+                check_filters(self._model, step, self._context)
             case ClusterKernels():
                 worth_it(self._model, step)
             case ClusterWeights():

@@ -44,8 +44,11 @@ steps = st.one_of(
     st.sampled_from(["2:4", "1:3", "8:16"]).map(lambda v: ("prune.weights", {"pattern": v})),
     st.sampled_from([1, 16, 4096]).map(lambda v: ("cluster.kernels", {"entries": v, "calibrate": False})),
     st.integers(2, 9).map(lambda v: ("cluster.weights", {"method": {"kind": "product", "length": v}})),
-    st.just(("cluster.filters", {"restarts": 1, "calibrate": False})),
-    st.just(("prune.blocks", {"calibrate": False})),
+    st.sampled_from(["merged", "shared"]).map(
+        lambda v: ("cluster.filters", {"method": v, "restarts": 1, "calibrate": False})
+    ),
+    st.sampled_from([1, 4, 5, 900]).map(lambda v: ("prune.blocks", {"count": v, "calibrate": False})),
+    st.sampled_from([1.2, 2.0, 900.0]).map(lambda v: ("prune.blocks", {"speedup": v, "calibrate": False})),
     st.just(("sensitivity", {"of": "channels", "rates": [0.5], "images": 16, "calibrate": False})),
 )
 
