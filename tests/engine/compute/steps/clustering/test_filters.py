@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import shufflenet_v2_x0_5
 
 from engine.compute.context import validate
 from engine.compute.layers.masks import set_mask
@@ -130,6 +131,11 @@ def test_chains_of_a_network_that_computes_in_doubles_are_the_same() -> None:
     assert [chain.producer for chain in chains(Doubles().eval(), images)] == [
         f"inner.{name}" for name in names
     ]
+
+
+def test_a_network_that_the_library_cant_follow_is_refused_with_the_way_out() -> None:
+    with pytest.raises(SecateurError, match=r"(?s)can't be followed.*method: shared"):
+        chains(shufflenet_v2_x0_5(num_classes=10), torch.rand(2, 3, 32, 32))
 
 
 def test_grouped_convolutions_are_no_chains() -> None:
