@@ -29,15 +29,23 @@ def percent(fraction: float | None, decimals: int = 2) -> str:
     if abs(fraction) >= 1e4:
         return f"{number(fraction)} (×100 %)"
     text = f"{fraction * 100:z.{decimals}f}"
-    partial = ROUNDED < fraction < 1 - ROUNDED
-    return percent(fraction, decimals + 1) if partial and float(text) in (0, 100) else f"{text} %"
+    some = float(text) == 0 and fraction > ROUNDED
+    return percent(fraction, decimals + 1) if some or _not_all(fraction, text) else f"{text} %"
 
 
 def points(share: float | None, decimals: int = 2) -> str:
     """A difference of two fractions as percentage points: 0.0139 → `1.39 points`."""
     if not is_finite(share):
         return MISSING
-    return f"{share * 100:z.{decimals}f} points" if abs(share) < 1e4 else f"{number(share)} (×100 points)"
+    if abs(share) >= 1e4:
+        return f"{number(share)} (×100 points)"
+    text = f"{share * 100:z.{decimals}f}"
+    return points(share, decimals + 1) if _not_all(share, text) else f"{text} points"
+
+
+def _not_all(share: float, text: str) -> bool:
+    """Whether a text of a share says that it is all, which it is not."""
+    return abs(float(text)) == 100 and abs(share) < 1 - ROUNDED
 
 
 def points_of(amount: float) -> str:
@@ -92,7 +100,7 @@ def ratio(value: float | None) -> str:
     if not is_finite(value):
         return MISSING
     decimals = 2 if abs(value) < 2 else 1 if abs(value) < 100 else 0
-    return f"{value:.{decimals}f}×" if abs(value) < 1e6 else f"{number(value)}×"
+    return f"{value:z.{decimals}f}×" if abs(value) < 1e6 else f"{number(value)}×"
 
 
 def number(value: float | None) -> str:

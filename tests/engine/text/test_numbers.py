@@ -51,6 +51,8 @@ def test_a_measure_is_written_in_its_unit(name: str, value: float, text: str) ->
         ("size.packed", -4_000, "-4.00 kB"),
         ("accuracy", None, numbers.MISSING),
         ("accuracy", -1e-17, "0.00 points"),
+        ("sparsity", 0.9996, "+99.96 points"),
+        ("speedup.torch.1", -0.001, "0.00×"),
         ("distillation_gain", -1e-6, "0.00 points"),
     ],
 )
