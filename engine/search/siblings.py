@@ -8,38 +8,36 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.params.search import MOST_ACCURATE
-from engine.presets.space import Point
+from engine.presets.space import Dimension, Point
 from engine.search.history import Candidate
 from engine.search.ranking import Ranking
 from engine.search.task import Task
 
 
 def siblings(task: Task, known: Sequence[Candidate], rank: Ranking) -> Iterator[dict[str, Any]]:
-    """Points beside those of the best candidates, the best's first: harsher ones of those within the limits, where that
-    may leave less of the goal, and milder ones of those that are not."""
-    space = task.space
-    if not space.trained:
-        return
-    behind = [one for one in space.dimensions if one.step >= space.trained]
+    """Points beside those of the best candidates, the best's first: harsher ones of those within the limits, or milder
+    ones where accuracy is the goal, and of others what brings them nearer. A step that is switched on does the middle
+    of what it may."""
+    behind = [one for one in task.space.dimensions if one.step >= task.space.trained > 0]
+    middle = {one.path: one.between(0.5) for one in behind}
     for one in rank.best(known)[: task.search.finalists]:
-        harsher = _should_shrink(task, one, rank)
-        for dimension in behind if harsher is not None else ():
-            if dimension.path not in one.point:  # its step is off
-                continue
-            value = dimension.next(one.point[dimension.path], harsher=bool(harsher))
+        assert one.last is not None
+        within = rank.excess(one.last, one.rung) <= 0.0
+        harsher = task.goal != MOST_ACCURATE if within else rank.is_too_large(one.last)
+        # Fewer bits are a smaller file, but not surely a faster one.
+        numbers = not (within and task.goal.startswith("latency."))
+        for dimension in behind:
+            value = _beside(dimension, one.point, harsher) if numbers or dimension.switch else None
             if value is not None:
-                yield {**one.point, dimension.path: value}
+                yield {**middle, **one.point, dimension.path: value}
 
 
-def _should_shrink(task: Task, one: Candidate, rank: Ranking) -> bool | None:
-    """Whether a candidate should go further, or less far; None where neither is known to help: fewer bits are a smaller
-    file, but not surely a faster one."""
-    assert one.last is not None
-    if rank.excess(one.last, one.rung) > 0.0:
-        return rank.is_too_large(one.last)
-    if task.goal == MOST_ACCURATE:
-        return False
-    return None if task.goal.startswith("latency.") else True
+def _beside(dimension: Dimension, point: Point, harsher: bool) -> Any:
+    """The value beside the point's, on the harsher or the milder side; None where there is none."""
+    value = point.get(dimension.path)
+    if dimension.switch:
+        return harsher if harsher in dimension.values and value is not harsher else None
+    return None if value is None else dimension.next(value, harsher=harsher)  # None: its step is off
 
 
 def begun(task: Task, known: Sequence[Candidate], point: Point) -> int:

@@ -122,22 +122,37 @@ def test_other_bits_of_what_is_trained_begin_where_it_is(task: Task) -> None:
     ("loss", "size", "goal", "bits"),
     [
         (0.01, 20.0, "smallest: size.packed", [3]),
-        (0.05, 20.0, "smallest: size.packed", [5]),
-        (0.01, 20.0, "most_accurate: true", [5]),
+        (0.05, 20.0, "smallest: size.packed", [5, None]),
+        (0.01, 20.0, "most_accurate: true", [5, None]),
         (0.01, 80_000.0, "most_accurate: true", [3]),
         (0.01, 20.0, "fastest: {runtime: onnxruntime}", []),
     ],
     ids=["within", "loses too much", "smaller than it must be", "too large", "as fast with other bits"],
 )
-def test_the_best_are_asked_for_the_value_beside(loss: float, size: float, goal: str, bits: list[int]) -> None:
+def test_the_best_are_asked_for_the_value_beside(
+    loss: float, size: float, goal: str, bits: list[int]
+) -> None:
     limits = "{accuracy: -2 points, size.packed: 50 kB}"
     text = PRESET.replace("smallest: size.packed", goal).replace("{accuracy: -2 points}", limits)
     task = Task.of(spec.parse(text, "p"))
-    amounts = {name: (size, 100_000.0) for name in task.names}
+    amounts = dict.fromkeys(task.names, (size, 100000.0))
     point = {"prune.weights.sparsity": 0.5, "quantize.weights.bits": 4, "quantize.weights.enabled": True}
     known = [Candidate(0, point, {2: Outcome(0, 0.99 - loss, loss, amounts)})]
     found = [*siblings.siblings(task, known, Ranking.of(task, known))]
-    assert found == [point | {"quantize.weights.bits": one} for one in bits]
+    assert [task.space.canonical(one) for one in found] == [
+        task.space.canonical(
+            point | {"quantize.weights.bits": one or 4, "quantize.weights.enabled": one is not None}
+        )
+        for one in bits
+    ]
+
+
+def test_a_step_that_was_off_is_tried_on_what_was_trained_without_it(task: Task) -> None:
+    point = {"prune.weights.sparsity": 0.5, "quantize.weights.enabled": False}
+    known = [Candidate(0, point, {2: Outcome(0, 0.98, 0.01, {"size.packed": (20.0, 100_000.0)})})]
+    (found,) = siblings.siblings(task, known, Ranking.of(task, known))
+    assert found == point | {"quantize.weights.enabled": True, "quantize.weights.bits": 4}
+    assert siblings.begun(task, known, task.space.canonical(found)) == 2
 
 
 def test_what_may_miss_a_limit_by_bad_luck_alone_goes_on(task: Task) -> None:
@@ -166,7 +181,9 @@ def test_what_is_milder_than_one_that_is_too_large_is_not_tried(task: Task) -> N
 
 def test_new_candidates_are_not_next_to_known_ones_while_there_is_room(task: Task) -> None:
     """Two such are often one network, because channels and zeros are whole numbers."""
-    points = [*{e.candidate: e.point for one in carried_out(task, 8) for e in one.entries if e.point}.values()]
+    points = [
+        *{e.candidate: e.point for one in carried_out(task, 8) for e in one.entries if e.point}.values()
+    ]
     (sparsity,) = (one for one in task.space.dimensions if one.path == "prune.weights.sparsity")
     alike = [
         (one, other)
