@@ -1,4 +1,4 @@
-"""Steps that compress one after the other: orders that no network could take are told before anything is computed.
+"""Steps one after the other: what no network could take is told before anything is computed.
 
 Steps declare what they lay over weights and would undo (`engine.params.base.StepParams`), and a step refuses such
 layers when it meets them (`engine.compute.layers.overlays`). Here only what is certain from the preset is told: the
@@ -7,10 +7,13 @@ none between them makes the weights plain again.
 """
 
 from engine.errors import Problem
-from engine.params import STEPS, Step
+from engine.params import STEPS, Factorize, PruneWeights, QuantizeWeights, Sensitivity, Step
+from engine.params.catalog import GIVEN_BY_NAME
+from engine.params.factorization import Ratio
 from engine.params.overlays import Overlay
 from engine.presets.steps import StepNode
 from engine.presets.trials import Built
+from engine.presets.yaml.tree import at
 
 
 def clashes(nodes: list[StepNode], built: Built) -> list[Problem]:
@@ -34,6 +37,46 @@ def clashes(nodes: list[StepNode], built: Built) -> list[Problem]:
                 somewhere.add(step.makes)
                 everywhere |= {step.makes} if step.makes_everywhere else set()
     return list(problems.values())
+
+
+def beyond_tables(nodes: list[StepNode], built: Built) -> list[Problem]:
+    """Steps that take away by a table (`scope: solved`) more than it tells of any layer, in some trial; each reported
+    once. What weights have lost before is not told here, so of weights that come with zeros nothing is sure."""
+    problems: dict[int, Problem] = {}
+    nodes = [node for node in nodes if node.cls is not None]
+    for settings, steps in zip(built.settings, built.steps, strict=True):
+        tables: dict[str, Sensitivity] = {}
+        dense = settings.model.weights in GIVEN_BY_NAME
+        for node, step in zip(nodes, steps, strict=True):
+            if not step.enabled:
+                continue
+            if isinstance(step, Sensitivity):
+                tables[step.of] = step
+            elif step.rates_of in tables and (found := _beyond(step, tables[step.rates_of], dense)):
+                field, what, allowed = found
+                value = at(node.params, *field.split(".")) or node
+                problems.setdefault(node.index, Problem(value.place, f"{node.path}.{field}", what, allowed))
+            dense &= step.makes is not Overlay.MASK
+    return list(problems.values())
+
+
+def _beyond(step: Step, table: Sensitivity, dense: bool) -> tuple[str, str, str] | None:
+    """The parameter that asks for more than the table has, what it asks for, and what is allowed."""
+    most, fewest = max(table.rates), min(table.bits)
+    beside = f"up to what {table.address} measures"
+    match step:
+        case PruneWeights(scope="solved", sparsity=share) if dense and share > most:
+            return "sparsity", f"given {share:g} with scope solved", f"{beside}: {most:g} (its rates)"
+        case Factorize(scope="solved", rank=Ratio(ratio=share)) if share > most:
+            return "rank", f"given ratio {share:g} with scope solved", f"{beside}: {most:g} (its rates)"
+        case QuantizeWeights(scope="solved", bits=bits) if bits < fewest:
+            return (
+                "bits",
+                f"given {bits} with scope solved",
+                f"down to what {table.address} measures: {fewest} (its bits)",
+            )
+        case _:
+            return None
 
 
 def _sure_to_undo(step: Step) -> list[Overlay]:

@@ -60,6 +60,32 @@ STEPS = [
         "given solved, but the sensitivity of rank is measured with the scheme tucker, not spatial",
         "with scheme: tucker, or behind `sensitivity: {of: rank, scheme: spatial}`",
     ),
+    steps(
+        "more zeros than the table tells of",
+        "  - train\n  - sensitivity: {of: weights}\n  - prune.weights: {scope: solved, sparsity: 0.95}",
+        6,
+        "steps[2].prune.weights.sparsity",
+        "given 0.95 with scope solved",
+        "up to what sensitivity measures: 0.9 (its rates)",
+    ),
+    steps(
+        "fewer bits than the table tells of",
+        "  - train\n  - sensitivity: {id: table, of: bits, bits: [4, 3]}\n"
+        "  - quantize.weights: {scope: solved, bits: 2}",
+        6,
+        "steps[2].quantize.weights.bits",
+        "given 2 with scope solved",
+        "down to what table measures: 3 (its bits)",
+    ),
+    steps(
+        "lower ranks than the table tells of",
+        "  - train\n  - sensitivity: {of: rank, rates: [0.5]}\n"
+        "  - factorize: {scope: solved, rank: {kind: ratio, ratio: 0.6}}",
+        6,
+        "steps[2].factorize.rank",
+        "given ratio 0.6 with scope solved",
+        "up to what sensitivity measures: 0.5 (its rates)",
+    ),
     steps("a number", "  - 5", 4, "steps[0]", "given 5", "one step"),
     steps("two in one", "  - train:\n    epochs: 3", 4, "steps[0]", "indent the parameters below `train:`"),
     steps("parameters a number", "  - train: 5", 4, "steps[0].train", "given 5", "parameters such as"),
