@@ -23,9 +23,9 @@ from tui.screens.search import SearchActions
 from tui.session import Go, Session
 from tui.views import log, run
 from tui.views.run import Load
-from tui.widgets.document import Document
 from tui.widgets.ending import Endings
 from tui.widgets.lines import Lines
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.progress import Progress, running
@@ -76,10 +76,10 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         with Horizontal(id="below"):
             yield titled(Lines(self._steps, id="steps"), "steps")
             with titled(Vertical(id="events"), "log"):
-                yield Document(self._log_lines, id="log")
+                yield Pager(self._log_lines, id="log")
 
     def on_mount(self) -> None:
-        self.query_one("#log", Document).follow = True
+        self.query_one("#log", Pager).follow = True
         self.set_interval(log.LOOK_EVERY_S, self._tick)
 
     def on_screen_resume(self) -> None:
@@ -114,7 +114,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         before, self._state = self._state, state
         if state is None or before is None or state.name != before.name:
             self._load, self._usage, self._tail, self._log, self._logged = None, None, None, [], ""
-            self.query_one("#log", Document).show(self._log_lines)
+            self.query_one("#log", Pager).show(self._log_lines)
         elif _is_open(before) and not _is_open(state):
             self.say("")  # that it goes on is not so any more
 
@@ -196,7 +196,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         self._logged = state.status
         if lines is not None:
             self._log = lines
-            self.query_one("#log", Document).show(self._log_lines)
+            self.query_one("#log", Pager).show(self._log_lines)
 
     async def _look_at_load(self, state: StudyState) -> None:
         pids = [step.pid for step in running(state) if step.pid]

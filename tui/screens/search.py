@@ -27,8 +27,8 @@ from tui.screens.base import BaseScreen, titled
 from tui.session import Failed, Go, Session, Tell
 from tui.views import search as view
 from tui.widgets.box import Box
-from tui.widgets.document import Document
 from tui.widgets.keys import Hint, Keys
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
 from tui.widgets.table import Table
 from tui.work import studies
@@ -93,7 +93,7 @@ class SearchPage(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Box(self.asked.run.name):
-            yield Document(self._head, id="head")
+            yield Pager(self._head, id="head")
             with Horizontal(id="asked"):
                 yield titled(Table(view.LIMITS, id="limits"), "limits")
                 yield titled(Table(view.TECHNIQUES, id="techniques"), "techniques")
@@ -126,7 +126,7 @@ class SearchPage(ModalScreen[None]):
         return answers.answer(self._state, self.asked.rule, self.limits)
 
     def _show(self) -> None:
-        self.query_one("#head", Document).show(self._head)
+        self.query_one("#head", Pager).show(self._head)
         self.query_one("#limits", Table).fill(view.limit_rows(self.asked.limits, self.limits))
         state = self._state
         if state is None:

@@ -32,8 +32,8 @@ from tui.session import Back, Failed, Go, Session, Tell
 from tui.views.studies import COLUMNS, SORTS, TAGS, about, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Confirm, Prompt
-from tui.widgets.document import Document
 from tui.widgets.keyinput import KeyInput
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
 from tui.widgets.table import Row, Table
 from tui.work import studies
@@ -68,7 +68,7 @@ class StudiesScreen(
             yield Static("", id="count", markup=False)
         yield Table(COLUMNS, "Reading the workspace …")
         yield self.compose_preview()
-        yield Document(self._about, id="about")
+        yield Pager(self._about, id="about")
 
     def on_mount(self) -> None:
         self.query_one("#about").can_focus = False
@@ -103,7 +103,7 @@ class StudiesScreen(
         if study is not None:
             status = f"{study.status.state} {study.status.done}/{study.status.trials}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
-        self.query_one("#about", Document).show(self._about)
+        self.query_one("#about", Pager).show(self._about)
         self.rest_on(self.pointed())
 
     def _about(self, width: int) -> list[Line]:

@@ -12,9 +12,9 @@ from engine.studies.status import OPEN
 from engine.text.bars import bar, sparkline
 from engine.text.numbers import age
 from tui.keys.action import hint
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
 from tui.widgets.table import Cell, Column
+from tui.widgets.wrap import wrapped
 
 TAGS = "tags"
 """The column that is there once a study has some."""

@@ -20,10 +20,10 @@ from engine.results.summary import (
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
 from tui.keys.action import hint
-from tui.widgets.document import wrapped
 from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line, Span
 from tui.widgets.trials import shown
+from tui.widgets.wrap import wrapped
 
 NEITHER = " " * len("  better")
 """Where a difference is neither better nor worse: numbers stand below each other."""

@@ -12,9 +12,9 @@ from tui.lab.check import Checked
 from tui.lab.document import Document
 from tui.lab.fields import Field, help_of, says, section_help
 from tui.lab.outline import ADD, TITLES, Item, amount_of
-from tui.widgets.document import wrapped
 from tui.widgets.form import Help
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import wrapped
 
 
 class Head(Painted):

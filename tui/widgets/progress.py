@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from engine.studies.status import OPEN, counts
 from engine.text import numbers, tables
 from engine.text.bars import bar
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import wrapped
 
 if TYPE_CHECKING:
     from engine.studies.state import StepState, StudyState

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.text.tables import abbreviate
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import wrapped
 
 if TYPE_CHECKING:  # the first frame shows no study yet
     from engine.results.pick import Pick

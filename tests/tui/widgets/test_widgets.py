@@ -10,10 +10,10 @@ from textual.geometry import Region
 from engine.plotting.figure import Figure, Reference
 from tests.engine.plotting.lines import series
 from tui import themes
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 from tui.widgets.plot import Plot
 from tui.widgets.table import Column, Row, Table
+from tui.widgets.wrap import wrapped
 
 
 class Host(App[None]):

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from engine.text.tables import abbreviate, cell_width
 from tui.keys.table import bindings
 from tui.widgets.painted import Line, Painted
 
@@ -13,7 +12,7 @@ Builder = Callable[[int], Sequence[Line]]
 """Gives the lines for a width."""
 
 
-class Document(Painted, can_focus=True):
+class Pager(Painted, can_focus=True):
     """Shows what a builder gives for its width; while `follow`, its end stays in view."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("text")
@@ -64,37 +63,3 @@ class Document(Painted, can_focus=True):
         self._top = max(0, min(self._top + by, last))
         self.follow = self.follow and self._top == last
         self.redraw()
-
-
-def clipped(lines: Sequence[Line], height: int, width: int) -> Sequence[Line]:
-    """At most `height` of these lines; where some go, the last that stays ends in `…`."""
-    if len(lines) <= height or height < 1:
-        return lines[:height]
-    kept, last = lines[: height - 1], lines[height - 1]
-    text = "".join(text for text, _ in last)
-    role = last[-1][1] if last else ""
-    more = f"{text} …" if cell_width(text) < width - 2 else f"{text}……"
-    return [*kept, [(abbreviate(more, width - 1), role)]]
-
-
-def wrapped(text: str, width: int, role: str = "", indent: str = "") -> list[Line]:
-    """Text broken at spaces (or within longer words) into lines of at most `width` columns."""
-    out: list[Line] = []
-    for paragraph in text.splitlines() or [""]:
-        line = ""
-        for word in paragraph.split(" "):
-            while cell_width(indent + word) > width > len(indent):
-                cut = max(1, width - cell_width(indent))
-                if line:
-                    out.append([(indent + line, role)])
-                    line = ""
-                out.append([(indent + word[:cut], role)])
-                word = word[cut:]
-            joined = f"{line} {word}" if line else word
-            if line and cell_width(indent + joined) > width:
-                out.append([(indent + line, role)])
-                line = word
-            else:
-                line = joined
-        out.append([(indent + line, role)])
-    return out
