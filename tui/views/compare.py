@@ -41,7 +41,11 @@ def lines(found: Comparison, width: int) -> list[Line]:
     out += [(), [("Parameters that differ", "accent")]]
     out += _differing(found.parameters, names, width) or [[("  none", "muted")]]
     if found.environment:
-        out += [(), [("Environment that differs", "accent")], *_differing(found.environment, names, width)]
+        out += [
+            (),
+            [("Environment that differs", "accent")],
+            *_differing(found.environment_in_words, names, width),
+        ]
     if found.layers:
         out += [
             (),

@@ -115,7 +115,8 @@ async def test_a_trial_of_another_study_is_read_from_its_beginning(tmp_path: Pat
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "one-1  trial 9")
         await pilot.press("G", "right")
-        text = await shows(pilot, "Environment", "packages.torch")
+        text = await shows(pilot, "Environment", "threads of a trial")
+        assert "memory_bytes" not in text and "packages." not in text
         assert "trial 10" not in text, "among the trials of a study one goes on reading at the same place"
         app.session.show("two-1")
         await pilot.press("3", "5")
