@@ -164,13 +164,15 @@ class SearchPage(ModalScreen[None]):
     async def _hold(self, how: held.Wish) -> None:
         """Wish for the technique under the cursor, or take the same wish back."""
         name = self.query_one("#techniques", Table).key
-        if name is None:
+        if name is None or self._state is None:
             return
         async with self._one_by_one:
             now = self._held.get(name)
             wish: held.Wish = "free" if now is not None and now == (how == "pinned") else how
             try:
-                self._held = await asyncio.to_thread(held.wish, self.asked.run, self.asked.space, name, wish)
+                self._held = await asyncio.to_thread(
+                    held.wish, self.asked.run, self._state, self.asked.space, name, wish
+                )
             except SecateurError as error:
                 self.post_message(Failed(error))
             else:
