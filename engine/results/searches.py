@@ -16,7 +16,7 @@ BASELINE = "baseline"
 
 def is_search(state: StudyState) -> bool:
     """Whether the study's trials are proposed by a search."""
-    return bool(state.proposed)
+    return bool(state.proposed or state.most_trials)
 
 
 def searched(state: StudyState) -> int:
@@ -106,7 +106,7 @@ def doing(state: StudyState) -> str:
     if state.chosen is not None:
         return "it is through"
     if not state.proposed:
-        return "the baseline is made; the first round follows"
+        return "its baseline comes before the first round"
     last = state.proposed[max(state.proposed)]
     trials = [state.trials[told["index"]] for told in last.trials if told["index"] < len(state.trials)]
     ended = sum(trial.status in ("done", "failed") for trial in trials)

@@ -13,8 +13,8 @@ from engine.studies.state import StudyState
 from engine.studies.status import Status, StudyStatus
 
 
-def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None) -> Status:
-    """The status of a study of which no event tells yet, created now.
+def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None, expected: float = 0.0) -> Status:
+    """The status of a study of which no event tells yet, created now; estimated to take so many seconds.
 
     Without a cluster it lives as long as this process, which carries it out or is about to have that done.
     """
@@ -34,6 +34,8 @@ def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None) -> Status:
         created=now,
         updated=now,
         trials=len(spec.trials),
+        most=settings.search.most if settings.search else 0,
+        expected=expected,
         replay_of=replay_of,
         executor="slurm" if on_cluster else "local",
     )
@@ -44,6 +46,7 @@ def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
     return replace(
         before,
         trials=max(before.trials, len(state.trials)),
+        most=state.most if state.trials else before.most,
         done=state.done,
         untimed=state.untimed,
         failed=state.failed,

@@ -96,7 +96,7 @@ class Supervisor:
             data = self._data()
             begun = load(self.run.path) if self.spec.space is not None else None
             plan = self.plan = make(self.spec, data, on, code)
-            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
+            self.emit(planned(self.spec, plan))
             self.hand_over(plan)
             self.reuse(plan)
             outcome = self._carry_out(plan, on, code, begun)
@@ -368,8 +368,15 @@ def preload(spec: Spec, plan: Plan) -> list[str]:
     )
 
 
-def devices(plan: Plan) -> dict[str, object]:
-    return {"device": plan.device, "threads": plan.threads}
+def planned(spec: Spec, plan: Plan) -> ev.Planned:
+    """The event that tells which trials a study begins with, and on what; of a search also what ends it."""
+    search = spec.settings.search
+    return ev.Planned(
+        trials=[trial.as_dict() for trial in plan.trials[: len(spec.trials)]],
+        devices={"device": plan.device, "threads": plan.threads},
+        most_trials=search.most if search else 0,
+        most_hours=(search.budget.hours or 0.0) if search else 0.0,
+    )
 
 
 def main() -> int:

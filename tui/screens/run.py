@@ -104,7 +104,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         self._show_training(state)
         self._show_trials(state, [picked.trial] if picked else [])
-        self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
+        self.query_one(Progress).show(state)
         self.query_one("#load").display = live
         for name in ("#steps", "#load"):
             self.query_one(name, Lines).redraw()

@@ -101,7 +101,7 @@ class StudiesScreen(
         """Name in the bar above the study that the places named there open."""
         study = self._pointed_study()
         if study is not None:
-            status = f"{study.status.state} {study.status.done}/{study.status.trials}"
+            status = f"{study.status.state} {study.status.fraction}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
         self.query_one("#about", Pager).show(self._about)
         self.rest_on(self.pointed())

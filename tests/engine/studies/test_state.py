@@ -243,3 +243,10 @@ def test_a_long_log_is_replayed_in_seconds(tmp_path: Path) -> None:
 def test_an_empty_state_has_no_numbers() -> None:
     state = StudyState()
     assert (state.progress, state.done, state.remaining_seconds()) == (0.0, 0, None)
+
+
+def test_until_steps_tell_the_time_left_is_what_was_expected_whoever_asks(tmp_path: Path) -> None:
+    run = folder(tmp_path, started(), planned(TWO), finished("t", reused=True), finished("tm", reused=True))
+    run.write_status(replace(run.stored_status(), state="running", expected=60.0, executor="slurm"))
+    first, second = load(run.path), load(run.path)
+    assert first.remaining_seconds() == second.remaining_seconds() == 60.0 * (1 - first.progress)
