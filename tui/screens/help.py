@@ -14,13 +14,13 @@ from tui.keys.table import ACTIONS, key_text
 from tui.screens.base import BaseScreen
 from tui.widgets.box import Box
 from tui.widgets.keys import Hint, Keys
-from tui.widgets.pager import Pager
+from tui.widgets.pager import Pager, Scrolled
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 from tui.widgets.wrap import wrapped
 
-KINDS = {"plot": Plot, "table": Table, "text": Pager}
+KINDS = {"plot": Plot, "table": Table, "text": Scrolled}
 """Widgets with rows of their own in the table."""
 KEYS = 20
 """Columns for the keys."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
@@ -16,7 +16,7 @@ from tui.session import Session
 from tui.views import log
 from tui.views.run import Names
 from tui.widgets.ending import Endings
-from tui.widgets.pager import Pager
+from tui.widgets.pager import Pager, Scrolled
 from tui.widgets.painted import Line
 
 MOST_LINES = 6
@@ -43,10 +43,9 @@ class LogScreen(StudyScreen):
     def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
         yield Endings()
-        yield Pager(self._text)
+        yield Pager(self._text, follows=True)
 
     def on_mount(self) -> None:
-        self.query_one(Pager).follow = True
         self.set_interval(log.LOOK_EVERY_S, self._look)
 
     def on_screen_resume(self) -> None:
@@ -92,6 +91,7 @@ class LogScreen(StudyScreen):
             return [line for text in self._lines for line in log.plain_line(text, width)]
         return [line for text in self._lines for line in log.event_line(text, width, self._names)]
 
+    @on(Scrolled.Followed)
     def _title(self) -> None:
         on_cluster = self._state is not None and self._state.executor == "slurm"
         what = "events" if self._events else "tasks' logs" if on_cluster else "engine log"
