@@ -85,6 +85,8 @@ class LogScreen(StudyScreen):
             self._title()
 
     def _text(self, width: int) -> list[Line]:
+        if self._events and self._state is None and self.session.study:
+            return []  # what steps are called is not known yet
         if not self._lines:
             return [[("Nothing yet.", "muted")]]
         if not self._events:

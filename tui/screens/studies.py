@@ -58,6 +58,8 @@ class StudiesScreen(
         self._studies: tuple[Listed, ...] = ()
         self._sort = 0
         self._reversed = False
+        self._current: str | None = None
+        """The current study when the list was opened last."""
         self._towards: str | None = None
         """The current study, until it is listed: one that has just been started is not yet."""
 
@@ -76,8 +78,9 @@ class StudiesScreen(
 
     def on_screen_resume(self) -> None:
         self.session.watcher.watch_list(self)
-        self._towards = self.session.study
-        self._go_towards()
+        if self.session.study != self._current:  # not where a question or a text was open over the list
+            self._current = self._towards = self.session.study
+            self._go_towards()
 
     def _go_towards(self) -> None:
         """Put the cursor on the current study once it is listed; a filter that hides it leaves the cursor alone."""

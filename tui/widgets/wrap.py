@@ -1,9 +1,13 @@
 """Lines that fit: text broken into lines of a width, lines cut to a height."""
 
+import re
 from collections.abc import Sequence
 
 from engine.text.tables import abbreviate, cell_width
 from tui.widgets.painted import Line
+
+BREAKS = re.compile(r"(?<!\d) | (?![^\W\d]|%)")
+"""Spaces that a line may end at: not between a number and a word or percent sign."""
 
 
 def clipped(lines: Sequence[Line], height: int, width: int) -> Sequence[Line]:
@@ -18,11 +22,12 @@ def clipped(lines: Sequence[Line], height: int, width: int) -> Sequence[Line]:
 
 
 def wrapped(text: str, width: int, role: str = "", indent: str = "") -> list[Line]:
-    """Text broken at spaces (or within longer words) into lines of at most `width` columns."""
+    """Text broken at spaces (or within longer words) into lines of at most `width` columns; a number stays with its
+    unit."""
     out: list[Line] = []
     for paragraph in text.splitlines() or [""]:
         line = ""
-        for word in paragraph.split(" "):
+        for word in BREAKS.split(paragraph):
             while cell_width(indent + word) > width > len(indent):
                 cut = max(1, width - cell_width(indent))
                 if line:
