@@ -35,7 +35,7 @@ class StudyState:
     worked: float = 0.0
     """Seconds in which an engine carried it, over all engines, as far as events tell; without waiting for its turn."""
     heard_at: float = 0.0
-    """When the last event was written, in seconds since 1970."""
+    """The time of the latest event, in seconds since 1970."""
     idle: bool = False
     """Whether that event was the last thing before it waited for its turn."""
     replay_of: str | None = None
@@ -87,7 +87,8 @@ class StudyState:
     def apply(self, event: ev.Event) -> None:
         if not isinstance(event, ev.StudyStarted) and not self.idle:
             self.worked += max(0.0, event.time - self.heard_at)
-        before, self.heard_at = self.heard_at, event.time
+        # What the store has of a training tells its epochs as they were then, which may be days ago.
+        before, self.heard_at = self.heard_at, max(self.heard_at, event.time)
         self.idle = isinstance(event, ev.Notice) and event.idle
         match event:
             case ev.StudyStarted():

@@ -68,6 +68,16 @@ def test_time_between_engines_and_before_its_turn_is_not_worked() -> None:
     assert state.worked == 8.0
 
 
+def test_epochs_that_come_from_the_store_were_not_worked_since_then() -> None:
+    """A search's budget of hours would be used up by the age of what it reuses."""
+    state = replayed(
+        replace(started(), time=10_000.0),
+        replace(epoch("t", 1), time=100.0),
+        replace(finished("t", reused=True), time=10_002.0),
+    )
+    assert state.worked == 2.0
+
+
 def test_a_task_that_was_lost_has_ended_when_the_study_is_taken_up_again() -> None:
     begun = ev.TaskStarted(task="7_0.0", name="7_0", stage="plan1", host="n1")
     state = replayed(
