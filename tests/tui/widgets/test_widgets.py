@@ -198,4 +198,4 @@ def test_wrapping_loses_nothing() -> None:
 
 def test_a_number_stays_with_its_unit() -> None:
     lines = ["".join(span[0] for span in line) for line in wrapped("takes 12.9 kB, loses 1 % of 30", 13)]
-    assert lines == ["takes", "12.9 kB,", "loses", "1 % of 30"]
+    assert lines == ["takes", "12.9 kB,", "loses 1 % of", "30"]
