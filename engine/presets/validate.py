@@ -189,7 +189,7 @@ def _fits(value: Any, row: Row) -> bool:
 def _group_hint(node: Scalar) -> str:
     name = node.path.rpartition(".")[2]
     if isinstance(node.value, str):
-        return f"write {name}: {{name: {node.value}}}" if name in ("model", "data") else ""
+        return f"write {name}: {{name: {_as_item(node)}}}" if name in ("model", "data") else ""
     return (
         f"write {name}: {{}} for the defaults"
         if node.value in (None, True) and name not in ("model", "data")

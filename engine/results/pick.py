@@ -364,4 +364,4 @@ def _all_have(trials: Sequence[TrialState], name: str) -> bool:
 
 
 def _points(change: float) -> str:
-    return f"{100 * change:+.2f} points".replace("-", "−")
+    return f"{100 * change:+z.2f} points".replace("-", "−")

@@ -171,7 +171,7 @@ def difference(name: str, value: float | None, before: float | None) -> Span:
         return f"={NEITHER}", "muted"
     known = measure(name)
     if known.kind in ("count", "bytes", "milliseconds") and before:
-        text = f"{change / before:+.1%}".replace("%", " %")
+        text = f"{change / before:+z.1%}".replace("%", " %")
     else:
         text = change_text(name, change)
     if not known.better:
