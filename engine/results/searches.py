@@ -111,10 +111,10 @@ def doing(state: StudyState) -> str:
     trials = [state.trials[told["index"]] for told in last.trials if told["index"] < len(state.trials)]
     ended = sum(trial.status in ("done", "failed") for trial in trials)
     if state.status not in OPEN:
-        return f"it stands still after {last.text}: {ended} of {len(trials)} done"
-    if ended == len(trials):
+        return f"it stands still after {last.text}: {ended} of {len(last.trials)} done"
+    if ended == len(last.trials):
         return f"{last.text}: all done; what follows is being decided"
-    return f"{last.text}: {ended} of {len(trials)} done"
+    return f"{last.text}: {ended} of {len(last.trials)} done"
 
 
 def lines(state: StudyState) -> list[str]:

@@ -1,4 +1,5 @@
-"""What `status.json` says of a study: what its preset tells at the begin, and its events from then on."""
+"""What is told of a study as a whole: its plan, and in `status.json` what its preset says at the begin, and its events
+from then on."""
 
 import time
 from dataclasses import replace
@@ -9,6 +10,8 @@ from engine.presets.spec import Spec
 from engine.results import pick
 from engine.results.failures import brief, ending
 from engine.results.summary import qualities
+from engine.studies import events as ev
+from engine.studies.plan import Plan
 from engine.studies.state import StudyState
 from engine.studies.status import Status, StudyStatus
 
@@ -38,6 +41,17 @@ def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None, expected: f
         expected=expected,
         replay_of=replay_of,
         executor="slurm" if on_cluster else "local",
+    )
+
+
+def plan_event(spec: Spec, plan: Plan) -> ev.Planned:
+    """The event that tells which trials a study begins with, and on what; of a search also what ends it."""
+    search = spec.settings.search
+    return ev.Planned(
+        trials=[trial.as_dict() for trial in plan.trials[: len(spec.trials)]],
+        devices={"device": plan.device, "threads": plan.threads},
+        most_trials=search.most if search else 0,
+        most_hours=(search.budget.hours or 0.0) if search else 0.0,
     )
 
 

@@ -23,6 +23,7 @@ from engine.runner.checkup import check_up
 from engine.runner.executors import choose
 from engine.runner.executors.base import Executor, JobEnded, without_result
 from engine.runner.heartbeat import Heartbeat
+from engine.runner.status import plan_event
 from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.sources import Sources
 from engine.store.objects import StoredObject
@@ -96,7 +97,7 @@ class Supervisor:
             data = self._data()
             begun = load(self.run.path) if self.spec.space is not None else None
             plan = self.plan = make(self.spec, data, on, code)
-            self.emit(planned(self.spec, plan))
+            self.emit(plan_event(self.spec, plan))
             self.hand_over(plan)
             self.reuse(plan)
             outcome = self._carry_out(plan, on, code, begun)
@@ -365,17 +366,6 @@ def preload(spec: Spec, plan: Plan) -> list[str]:
         ["engine.compute.worker.warm_export"] * exports
         + ["torchvision"] * torchvision
         + ["sklearn.cluster"] * clusters
-    )
-
-
-def planned(spec: Spec, plan: Plan) -> ev.Planned:
-    """The event that tells which trials a study begins with, and on what; of a search also what ends it."""
-    search = spec.settings.search
-    return ev.Planned(
-        trials=[trial.as_dict() for trial in plan.trials[: len(spec.trials)]],
-        devices={"device": plan.device, "threads": plan.threads},
-        most_trials=search.most if search else 0,
-        most_hours=(search.budget.hours or 0.0) if search else 0.0,
     )
 
 

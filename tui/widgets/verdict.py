@@ -11,8 +11,8 @@ if TYPE_CHECKING:  # the first frame shows no study yet
     from engine.studies.state import StudyState
 
 WANTED_LINES, MOST_LINES = 2, 3
-"""Of the sentence: one that needs more than are wanted is told with fewer of the trial's parameters, so that a small
-terminal has room for a chart."""
+"""Of the sentence: with fewer of the trial's parameters, it is told in as many lines as are wanted where that is
+possible, so that a small terminal has room for a chart; else in the most that it may have."""
 MOST_OF_NOTE = 2
 
 
@@ -51,10 +51,8 @@ class Verdict(Painted):
         return len(self.lines(width, 0))
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        told: Sequence[Line] = ()
-        for text in self._texts:
-            told = wrapped(text, width, "good")
-            if len(told) <= WANTED_LINES:
-                break
+        ways = [wrapped(text, width, "good") for text in self._texts]
+        fitting = (way for most in (WANTED_LINES, MOST_LINES) for way in ways if len(way) <= most)
+        told = next(fitting, ways[-1] if ways else [])
         notes = (clipped(wrapped(note, width, "warn"), MOST_OF_NOTE, width) for note in self._notes)
         return [*clipped(told, MOST_LINES, width), *(line for note in notes for line in note)]

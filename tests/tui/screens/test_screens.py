@@ -141,23 +141,6 @@ async def test_deleting_asks_first_and_says_how_it_is_undone(tmp_path: Path) -> 
         assert not run.path.exists()
 
 
-async def test_a_question_over_the_list_leaves_the_cursor_where_it_is(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        fabricate.finished(tmp_path, name)
-    app = Lab(None, tmp_path, "studies")
-    app.session.show("two-1")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "› two-1", "one-1")
-        await pilot.press("down" if app.screen.query_one(Table).rows[0].key == "two-1" else "up")
-        await shows(pilot, "› one-1")
-        await pilot.press("d")
-        await shows(pilot, "Delete one-1?")
-        await pilot.press("enter")  # the focus is on keeping
-        await shows(pilot, "› one-1")
-        await pilot.press("d")
-        await shows(pilot, "Delete one-1?")
-
-
 async def test_a_running_study_is_not_deleted_but_asked_to_stop(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path).start()
     app = Lab(None, tmp_path, "studies")
