@@ -7,12 +7,12 @@ none between them makes the weights plain again.
 """
 
 from engine.errors import Problem
-from engine.params import STEPS, Factorize, PruneWeights, QuantizeWeights, Sensitivity, Step
+from engine.params import STEPS, Sensitivity, Step
 from engine.params.catalog import GIVEN_BY_NAME
-from engine.params.factorization import Ratio
 from engine.params.overlays import Overlay
 from engine.presets.steps import StepNode
 from engine.presets.trials import Built
+from engine.presets.wording import given
 from engine.presets.yaml.tree import at
 
 
@@ -52,31 +52,17 @@ def beyond_tables(nodes: list[StepNode], built: Built) -> list[Problem]:
                 continue
             if isinstance(step, Sensitivity):
                 tables[step.of] = step
-            elif step.rates_of in tables and (found := _beyond(step, tables[step.rates_of], dense)):
-                field, what, allowed = found
-                value = at(node.params, *field.split(".")) or node
-                problems.setdefault(node.index, Problem(value.place, f"{node.path}.{field}", what, allowed))
+            elif step.by_table is not None and step.rates_of in tables:
+                (field, share), table = step.by_table, tables[step.rates_of]
+                most, told = table.furthest
+                if share > most and (dense or step.makes is not Overlay.MASK):
+                    value = at(node.params, field)
+                    what = f"takes more away, with scope solved, than {table.address} measures"
+                    what = what if value is None else f"{given(value)}, which {what}"
+                    place, path = (value or node).place, f"{node.path}.{field}"
+                    problems.setdefault(node.index, Problem(place, path, what, f"no more than at {told}"))
             dense &= step.makes is not Overlay.MASK
     return list(problems.values())
-
-
-def _beyond(step: Step, table: Sensitivity, dense: bool) -> tuple[str, str, str] | None:
-    """The parameter that asks for more than the table has, what it asks for, and what is allowed."""
-    most, fewest = max(table.rates), min(table.bits)
-    beside = f"up to what {table.address} measures"
-    match step:
-        case PruneWeights(scope="solved", sparsity=share) if dense and share > most:
-            return "sparsity", f"given {share:g} with scope solved", f"{beside}: {most:g} (its rates)"
-        case Factorize(scope="solved", rank=Ratio(ratio=share)) if share > most:
-            return "rank", f"given ratio {share:g} with scope solved", f"{beside}: {most:g} (its rates)"
-        case QuantizeWeights(scope="solved", bits=bits) if bits < fewest:
-            return (
-                "bits",
-                f"given {bits} with scope solved",
-                f"down to what {table.address} measures: {fewest} (its bits)",
-            )
-        case _:
-            return None
 
 
 def _sure_to_undo(step: Step) -> list[Overlay]:
