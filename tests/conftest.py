@@ -6,7 +6,7 @@ first ones that it may use, would take the same, and measuring would wait for th
 """
 
 import gc
-import multiprocessing
+import multiprocessing.util
 import os
 import shutil
 import sys
@@ -45,9 +45,11 @@ _TEMPLATES = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-templat
 os.environ.setdefault("SECATEUR_TESTS_TEMPLATES", _TEMPLATES.name)
 _LOCKS = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-locks-")
 os.environ["SECATEUR_LOCKS"] = _LOCKS.name
-# Killed, a process leaves them behind: under a name of ours they are swept.
-_SOCKETS = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-sockets-")
-multiprocessing.current_process()._config["tempdir"] = _SOCKETS.name  # type: ignore[attr-defined]
+# Killed, a process leaves them behind: under a name of ours they are swept. Else they go after what multiprocessing
+# has in them, as its own folder does.
+_SOCKETS = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-sockets-")
+multiprocessing.util.Finalize(None, shutil.rmtree, args=(_SOCKETS, True), exitpriority=-100)
+multiprocessing.current_process()._config["tempdir"] = _SOCKETS  # type: ignore[attr-defined]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 """Two threads of a preset may share one processor here: who waits for the other should not keep it from it."""

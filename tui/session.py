@@ -49,8 +49,6 @@ class Session:
     trial: int | None = None
     overlay: list[str] = field(default_factory=list)
     export: "ModelExport | None" = None
-    expected: dict[str, float] = field(default_factory=dict)
-    """By study started here: the seconds that it was estimated to take."""
     within: float | None = None
     limits: "dict[str, tuple[Limit, ...]]" = field(default_factory=dict)
     """Of searches, by study: limits that were moved here, by which their picks go then."""

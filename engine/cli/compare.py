@@ -56,7 +56,7 @@ def _show(found: "Comparison") -> None:
     names = found.a.name, found.b.name
     for title, rows in (
         ("parameters that differ", found.parameters),
-        ("environment that differs", found.environment),
+        ("environment that differs", found.environment_in_words),
     ):
         if rows:
             cells = [(one.name, one.a, one.b) for one in rows]

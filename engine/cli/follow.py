@@ -150,7 +150,7 @@ def progress_line(state: StudyState) -> str:
     filled = round(state.progress * BAR)
     bar = "#" * filled + "." * (BAR - filled)
     left = state.remaining_seconds()
-    parts = [f"[{bar}] {state.progress:4.0%}  {state.done}/{len(state.trials)} trials"]
+    parts = [f"[{bar}] {state.progress:4.0%}  {state.fraction} trials"]
     if left is not None and state.status == "running":
         parts.append(f"about {numbers.duration(left)} left")
     running = [f"{s.address} {s.text}".strip() for s in state.steps.values() if s.status == "running"]

@@ -22,10 +22,11 @@ def heading(scan: Scan) -> str:
     """What was removed and what the numbers are."""
     reference = scan.mean()["reference"]
     name = quality_name(reference)
+    ranked = f", by {scan.criterion}" if scan.of in ("weights", "channels") else ""
     which = " ".join(part for part in (scan.address, scan.label and f"({scan.label})") if part)
     return (
         f"{which}: change of {measure(name).label} in points when this share of one layer's {scan.of} alone is "
-        f"removed, by {scan.criterion} (of none: {numbers.percent(quality(reference))})"
+        f"removed{ranked} (of none: {numbers.percent(quality(reference))})"
     )
 
 
@@ -49,4 +50,4 @@ def table(scan: Scan, width: int | None) -> str:
 
 
 def _points(change: float | None) -> str:
-    return numbers.MISSING if change is None or math.isnan(change) else f"{100 * change:+.2f}"
+    return numbers.MISSING if change is None or math.isnan(change) else f"{100 * change:+z.2f}"

@@ -221,7 +221,7 @@ def _show(
     rows = [
         [
             of,
-            f"{-100 * one.loss:+.2f}",
+            f"{-100 * one.loss:+z.2f}",
             *(
                 f"{measure_text(name, one.amounts[name])} {ratio(one.before[name] / one.amounts[name])}"
                 if name in one.amounts

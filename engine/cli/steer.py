@@ -32,6 +32,7 @@ def _steer(args: argparse.Namespace) -> int:
     from engine.search import held
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
+    from engine.studies.state import StudyState, load
 
     run = find(workspace(args.workspace), args.study)
     space = held.space_of(run.spec(), run.name)
@@ -40,9 +41,10 @@ def _steer(args: argparse.Namespace) -> int:
         (args.pin, "pinned"),
         (args.forbid, "forbidden"),
     )
-    for names, how in wishes:
-        for name in names:
-            held.wish(run, space, name, how)
+    asked = [(name, how) for names, how in wishes for name in names]
+    state = load(run.path) if asked else StudyState()
+    for name, how in asked:
+        held.wish(run, state, space, name, how)
     found = held.wished(run, space)
     if args.json:
         print_json({"study": run.name, "held": found, "techniques": list(space.techniques)})

@@ -85,7 +85,7 @@ def _list(args: argparse.Namespace) -> int:
         [
             name,
             status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else ""),
-            f"{status.done}/{status.trials}" + (f" ({', '.join(less)})" if (less := _less(status)) else ""),
+            status.fraction + (f" ({', '.join(less)})" if (less := _less(status)) else ""),
             cell(status.pick),
             numbers.age(now - status.created) if status.created else "",
             status.host,

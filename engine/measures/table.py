@@ -237,8 +237,9 @@ def change_text(name: str, change: float | None) -> str:
     >>> change_text("accuracy", -0.0035), change_text("parameters", 1200)
     ('-0.35 points', '+1.20 k')
     """
-    sign = "+" if is_finite(change) and change > 0 else ""
-    return sign + measure_text(name, change).replace("%", "points")
+    known = measure(name)
+    text = points(change, known.digits) if known.kind == "fraction" else measure_text(name, change)
+    return f"+{text}" if is_finite(change) and change > 0 else text
 
 
 def mean_deviation(mean: float | None, deviation: float | None, name: str = "") -> str:
@@ -253,7 +254,7 @@ def mean_deviation(mean: float | None, deviation: float | None, name: str = "") 
     if max(abs(mean), deviation) >= 1e6:
         return f"{number(mean)} ± {number(deviation)}{unit}"
     decimals = _deviation_decimals(deviation)
-    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}{unit}"
+    return f"{mean:z.{decimals}f} ± {deviation:.{decimals}f}{unit}"
 
 
 def axis_unit(known: Measure, largest: float) -> tuple[float, str]:

@@ -109,6 +109,12 @@ class _Steps(Mapping[str, "type[Step]"]):
 STEPS = _Steps()
 """The step of each kind, in the order in which they are shown."""
 
+
+def step_of(values: Mapping[str, Any]) -> "Step":
+    """The step of these plain values: its `kind` and its parameters."""
+    return STEPS[values["kind"]].model_validate({name: values[name] for name in values if name != "kind"})
+
+
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:

@@ -17,6 +17,9 @@ Family = Literal[
     "training", "pruning", "clustering", "factorization", "distillation", "quantization", "repair", "analysis"
 ]
 
+Foreseen = Literal["surely", "likely", "not"]
+"""How far something is known before it is computed."""
+
 Several = Field(strict=False)
 """Marks a tuple parameter, so that a YAML list is taken for it: `Annotated[tuple[int, ...], Several]`."""
 Names = Annotated[tuple[str, ...], Several]
@@ -147,6 +150,18 @@ class StepParams(Params):
     def changes_layers(cls) -> bool:
         """Whether the network's layers may be other ones afterwards, or of other sizes."""
         return cls.renames or cls.resizes
+
+    @property
+    def layers_foreseen(self) -> Foreseen:
+        """Whether any weights show which layers the step leaves, and of which sizes: they do, others than those that it
+        is given may show something else (`likely`), or not without times or a table."""
+        return "surely"
+
+    @property
+    def by_table(self) -> tuple[str, float] | None:
+        """Of a step that takes nothing away but what a table tells of (`rates_of`): the parameter that says how much
+        goes, and the share of all layers that it comes to."""
+        return None
 
     @property
     def timed_in(self) -> Runtime | None:

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
-from engine.params.base import Clash, Extent, Family, Names, StepParams, param
+from engine.params.base import Clash, Extent, Family, Foreseen, Names, StepParams, param
 
 
 class PruneBlocks(StepParams):
@@ -35,6 +35,10 @@ class PruneBlocks(StepParams):
         if self.speedup is not None and "count" in self.model_fields_set:
             raise Clash("count", "given together with speedup", "one of the two")
         return self
+
+    @property
+    def layers_foreseen(self) -> Foreseen:
+        return "likely"
 
     @property
     def unkeyed(self) -> tuple[str, ...]:

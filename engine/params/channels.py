@@ -5,7 +5,18 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Extent, Family, Names, Params, Rate, StepParams, defaults, param
+from engine.params.base import (
+    Clash,
+    Extent,
+    Family,
+    Foreseen,
+    Names,
+    Params,
+    Rate,
+    StepParams,
+    defaults,
+    param,
+)
 from engine.params.overlays import TABLES, Overlay
 from engine.params.pruning import OneShot, Schedule
 from engine.params.runtimes import LARGEST_BATCH, Runtime, TargetRuntime
@@ -150,6 +161,14 @@ class PruneChannels(StepParams):
         if scope == "auto":
             scope = "cost" if criterion == "output" else "global"
         return self.model_copy(update={"criterion": criterion, "scope": scope})
+
+    @property
+    def layers_foreseen(self) -> Foreseen:
+        if self.layers:
+            return "surely"
+        if self.latency is not None or self.scope in ("sensitivity", "solved"):
+            return "not"
+        return "surely" if self.scope == "local" and isinstance(self.schedule, OneShot) else "likely"
 
     @property
     def timed_in(self) -> Runtime | None:

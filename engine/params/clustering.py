@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Extent, Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Clash, Extent, Family, Foreseen, Names, Params, StepParams, defaults, param
 from engine.params.overlays import EVERY, Overlay, exclusive_with
 from engine.params.variants import kind_from_name
 
@@ -73,6 +73,10 @@ class ClusterFilters(StepParams):
     """Whether BatchNorm statistics are estimated anew afterwards."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Conv2d`)."""
+
+    @property
+    def layers_foreseen(self) -> Foreseen:
+        return "surely" if self.scope == "local" else "likely"
 
     @property
     def undoes(self) -> tuple[Overlay, ...]:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Extent, Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Clash, Extent, Family, Foreseen, Names, Params, StepParams, defaults, param
 from engine.params.overlays import EVERY, Overlay
 from engine.params.variants import kind_from_name
 
@@ -71,6 +71,16 @@ class Factorize(StepParams):
         if self.scope == "solved" and not isinstance(self.rank, Ratio):
             raise Clash("scope", f"given solved with rank {self.rank.kind}", "rank: {kind: ratio} with it")
         return self
+
+    @property
+    def layers_foreseen(self) -> Foreseen:
+        if self.scope == "solved":
+            return "not"
+        return "surely" if self.layers or isinstance(self.rank, Ratio) else "likely"
+
+    @property
+    def by_table(self) -> tuple[str, float] | None:
+        return ("rank", self.rank.ratio) if self.scope == "solved" and isinstance(self.rank, Ratio) else None
 
     @property
     def unkeyed(self) -> tuple[str, ...]:

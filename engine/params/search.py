@@ -73,6 +73,12 @@ class Search(Params):
             return self.fastest.measure
         return self.smallest or MOST_ACCURATE
 
+    @property
+    def most(self) -> int:
+        """Trials that it can come to, its baseline and finalists among them; -1 where time alone ends it."""
+        trials = self.budget.trials
+        return -1 if trials is None else 1 + trials + (self.finalists + 1) * self.seeds
+
     @model_validator(mode="after")
     def _one_goal(self) -> Self:
         given = [name for name in ("fastest", "smallest") if getattr(self, name) is not None]

@@ -82,6 +82,16 @@ class Dimension:
             return True
         return self.between(OPENED if self.opens else 0.0)
 
+    def next(self, value: Any, *, harsher: bool) -> Any:
+        """The value beside this one with which the step goes further, or less far; None where there is none, or where
+        values have no order or no neighbours."""
+        up = (self.extent.sign > 0) is harsher
+        if not self.extent.sign or not (self.whole or self.ordered):
+            return None
+        there = sorted(self.values) if self.values else range(int(self.low), int(self.high) + 1)
+        place = there.index(value) + (1 if up else -1)
+        return there[place] if 0 <= place < len(there) else None
+
     def share(self, value: float) -> float:
         """How far along a range a number is: what `between` takes."""
         if self.log:
@@ -107,7 +117,7 @@ class Space:
 
     `rungs` are the epochs in total of each rung, one 0 where no training has a range; `training`: its place in `over`.
     `names` are what the steps of `over` are called, `techniques` those of them that compress and may run, `off` the
-    places of those whose `enabled` is plainly false.
+    places of those whose `enabled` is plainly false; from the place `trained` on, none trains.
     """
 
     names: tuple[str, ...]
@@ -116,6 +126,7 @@ class Space:
     training: int | None = None
     techniques: tuple[str, ...] = ()
     off: frozenset[int] = frozenset()
+    trained: int = 0
 
     def enabled(self, point: Point) -> list[bool]:
         """Of each step of `over` whether it runs at a point."""
@@ -139,6 +150,11 @@ class Space:
                 found[one.path] = point[one.path]
         off = [number for number, runs in enumerate(on) if not runs]
         return found | {f"{self.names[number]}.{ENABLED}": False for number in off}
+
+    def trainings(self, point: Point) -> dict[str, Any]:
+        """What of a canonical point the trainings depend on: points that agree in it share them in the store."""
+        behind = tuple(f"{name}." for name in self.names[self.trained :])
+        return {path: value for path, value in point.items() if not path.startswith(behind)}
 
     def middle(self) -> dict[str, Any]:
         """The point in the middle of every range, where every step runs that may."""
@@ -185,7 +201,8 @@ def read(root: Mapping) -> tuple[Space, list[Problem]]:
         for step in steps
         if step.cls is not None and step.cls.compresses and step.index not in never
     )
-    return Space(names, tuple(rest), rungs, training, techniques, off), []
+    trained = max((step.index + 1 for step in steps if step.cls is not None and step.cls.trains), default=0)
+    return Space(names, tuple(rest), rungs, training, techniques, off, trained), []
 
 
 def is_off(step: StepNode) -> bool:

@@ -17,11 +17,10 @@ from engine.presets.yaml.flow import as_written
 from engine.reports import remarks
 from engine.reports.document import Block, Bullets, Chart, Code, Paragraph, Report, Section, Table
 from engine.reports.table import Grid, of_trials
-from engine.results import failures, network, pick
+from engine.results import environment, failures, network, pick
 from engine.results.suggestions import suggestions
 from engine.results.summary import (
     baseline_value,
-    environment_rows,
     measure_names,
     measure_value,
     quality_name,
@@ -110,7 +109,7 @@ def _study(one: Reported, level: int) -> Iterator[Section]:
         yield Section("What to try next", blocks, level)
     yield Section("How to get it again", tuple(_again(one)), level)
     yield Section(
-        "Environment", (Table(Grid(("what", "is"), environment_rows(one.state), ("left", "left"))),), level
+        "Environment", (Table(Grid(("what", "is"), environment.rows(one.state), ("left", "left"))),), level
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from engine.measures import latency
-from engine.results import failures, pick, remarks, requests, searches
+from engine.results import environment, failures, pick, remarks, requests, searches
 from engine.studies.state import StudyState
 from engine.text.phrases import counted
 
@@ -80,5 +80,9 @@ def verdict_lines(identical: bool, compared: int, differences: list[dict[str, An
 
 
 def _changed(change: dict[str, Any]) -> str:
-    was, now = ("absent" if change[which] is None else change[which] for which in ("original", "replay"))
-    return f"another environment: {change['what']} was {was}, is {now}"
+    name = change["what"]
+    was, now = (
+        "absent" if change[which] is None else environment.text(name, change[which])
+        for which in ("original", "replay")
+    )
+    return f"another environment: {environment.label(name)} was {was}, is {now}"

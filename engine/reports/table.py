@@ -146,7 +146,7 @@ def _cell(trial: TrialState, name: str) -> str:
     value = measure_value(trial.results, name)
     if name == CHANGE:
         now, before = (quality_of(measures) for measures in (trial.results, trial.baseline_measure.measures))
-        return f"{100 * (now[1] - before[1]):+.2f}" if now and before else numbers.MISSING
+        return f"{100 * (now[1] - before[1]):+z.2f}" if now and before else numbers.MISSING
     text = measure_text(name, value)
     if name.startswith("latency."):
         speedup = measure_value(trial.results, name.replace("latency", "speedup", 1))

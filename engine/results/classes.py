@@ -80,7 +80,7 @@ def cells(one: ClassResult) -> list[str]:
     change = (
         ""
         if one.accuracy is None or one.before is None
-        else f"{100 * (one.accuracy - one.before):+.1f} points"
+        else f"{100 * (one.accuracy - one.before):+z.1f} points"
     )
     taken = "" if one.taken_for is None else f"{one.taken_for[0]} ({one.taken_for[1]})"
     return [one.name, str(one.images), percent(one.before, 1), percent(one.accuracy, 1), change, taken]

@@ -10,7 +10,7 @@ from engine.measures.table import change_text, measure, measure_text
 from engine.presets import spec
 from engine.presets.model import Trial
 from engine.presets.yaml.flow import as_written
-from engine.results import network, pick
+from engine.results import environment, network, pick
 from engine.results.meant import meant
 from engine.results.network import Layer
 from engine.results.summary import dotted, measure_names, measure_value
@@ -91,6 +91,11 @@ class Comparison:
     measures: tuple[Measured, ...]
     layers: tuple[tuple[Layer | None, Layer | None], ...]
 
+    @property
+    def environment_in_words(self) -> tuple[Differing, ...]:
+        """The environment's parts by what they are called."""
+        return tuple(replace(one, name=environment.label(one.name)) for one in self.environment)
+
 
 def side(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None) -> Side:
     """The trial that is `wanted`; arguments and errors as of `meant`."""
@@ -134,7 +139,7 @@ def compare(a: Side, b: Side) -> Comparison:
         a, b = (replace(o, where=str(p.relative_to(common))) for o, p in zip((a, b), workspaces, strict=True))
     names = dict.fromkeys([*measure_names(a.state), *measure_names(b.state)])
     rows = (Measured(n, measure_value(a.trial.results, n), measure_value(b.trial.results, n)) for n in names)
-    places = [dotted(one.state.environment | one.state.devices) for one in (a, b)]
+    places = [_written(one.state) for one in (a, b)]
     return Comparison(
         a,
         b,
@@ -194,6 +199,10 @@ def _text(values: Mapping[str, Any], name: str) -> str:
         return ABSENT
     value = values[name]
     return ", ".join(map(as_written, value)) if isinstance(value, list) else as_written(value)
+
+
+def _written(state: StudyState) -> dict[str, str]:
+    return {name: environment.text(name, value) for name, value in environment.found(state).items()}
 
 
 def _paired(a: Sequence[Layer], b: Sequence[Layer]) -> Iterator[tuple[Layer | None, Layer | None]]:

@@ -85,7 +85,7 @@ def _text(one: Outcome) -> str:
     >>> _text(Outcome("prune.channels", 2.0, 1.5, "onnxruntime", 1, 2, "trial"))
     'prune.channels was asked for 2.0× in onnxruntime, batch 1, 2 threads, and 1.50× was measured (-25 %)'
     """
-    off = f"{one.measured / one.asked - 1:+.0%}".replace("%", " %")
+    off = f"{one.measured / one.asked - 1:+z.0%}".replace("%", " %")
     return (
         f"{one.step} was asked for {ratio(one.asked)} in {latency.in_words(asdict(one), PLACE)}, "
         f"and {ratio(one.measured)} was measured ({off})"

@@ -87,9 +87,13 @@ class Pick:
         return _times(self.trial, self.goal)
 
     def __str__(self) -> str:
+        return self.told()
+
+    def told(self, parameters: int | None = None) -> str:
+        """The trial in a line; with no more than its first so many `parameters`."""
         spread = self.spread
         beside = f"{measure_text(self.quality, *spread)} over {self.seeds} seeds" if spread else ""
-        return describe(self.trial, self.goal, self.quality, beside)
+        return describe(self.trial, self.goal, self.quality, beside, parameters)
 
 
 Asked = float | tuple[limits.Limit, ...] | None
@@ -228,12 +232,17 @@ def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) 
     return PACKED if _all_have(done, PACKED) else NONZERO
 
 
-def describe(trial: TrialState, goal: str, quality: str, beside: str = "") -> str:
-    """A finished trial in a line, for whoever has to decide whether to take it; `beside` stands beside its quality.
+def describe(
+    trial: TrialState, goal: str, quality: str, beside: str = "", parameters: int | None = None
+) -> str:
+    """A finished trial in a line, for whoever has to decide whether to take it; `beside` stands beside its quality, and
+    of its parameters no more than the first so many are told.
 
     `trial 11: scope global, sparsity 0.8, 96.94 % (−1.39 points), 208 kB packed (4.4× smaller)`
     """
     values = in_words(trial.parameters)
+    if parameters is not None and len(values) > parameters:
+        values = [*values[:parameters], "…"]
     shown = quality if measure_value(trial.results, quality) is not None else f"validation_{quality}"
     value, before = (measure_value(of, shown) for of in (trial.results, trial.baseline_measure.measures))
     lost = _points(value - before) if value is not None and before is not None else ""
@@ -264,18 +273,19 @@ def _noun(goal: str) -> str:
     return "" if known.unit == "MACs" else known.short or known.label
 
 
-def verdict(picked: Pick) -> str:
-    """What to take, and by which rule, as one sentence."""
+def verdict(picked: Pick, parameters: int | None = None) -> str:
+    """What to take, and by which rule, as one sentence; with no more than its first so many `parameters`."""
     limit = f"within {points_of(round(100 * picked.allowed, 9))} on validation"
     if picked.goal == MOST_ACCURATE:
         limit = "within its limits"
     mean = f" (mean of {picked.seeds} seeds)" if picked.seeds > 1 else ""
+    told = picked.told(parameters)
     if picked.within:
         most = "fastest" if picked.goal.startswith("latency") else "smallest"
         most = "most accurate" if picked.goal == MOST_ACCURATE else most
-        return f"{MARK} {picked}; {most} {limit}{mean}"
+        return f"{MARK} {told}; {most} {limit}{mean}"
     lost = "" if picked.harmless else f", {points_of(round(100 * picked.loss, 2))} less,"
-    return f"no smaller model is {limit}{mean}; nearest{lost} is {picked}"
+    return f"no smaller model is {limit}{mean}; nearest{lost} is {told}"
 
 
 def as_json(picked: Pick | None) -> dict[str, Any]:
@@ -354,4 +364,4 @@ def _all_have(trials: Sequence[TrialState], name: str) -> bool:
 
 
 def _points(change: float) -> str:
-    return f"{100 * change:+.2f} points".replace("-", "−")
+    return f"{100 * change:+z.2f} points".replace("-", "−")

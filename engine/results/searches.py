@@ -16,7 +16,7 @@ BASELINE = "baseline"
 
 def is_search(state: StudyState) -> bool:
     """Whether the study's trials are proposed by a search."""
-    return bool(state.proposed)
+    return bool(state.proposed or state.most_trials)
 
 
 def searched(state: StudyState) -> int:
@@ -106,15 +106,15 @@ def doing(state: StudyState) -> str:
     if state.chosen is not None:
         return "it is through"
     if not state.proposed:
-        return "the baseline is made; the first round follows"
+        return "its baseline comes before the first round"
     last = state.proposed[max(state.proposed)]
     trials = [state.trials[told["index"]] for told in last.trials if told["index"] < len(state.trials)]
     ended = sum(trial.status in ("done", "failed") for trial in trials)
     if state.status not in OPEN:
-        return f"it stands still after {last.text}: {ended} of {len(trials)} done"
-    if ended == len(trials):
+        return f"it stands still after {last.text}: {ended} of {len(last.trials)} done"
+    if ended == len(last.trials):
         return f"{last.text}: all done; what follows is being decided"
-    return f"{last.text}: {ended} of {len(trials)} done"
+    return f"{last.text}: {ended} of {len(last.trials)} done"
 
 
 def lines(state: StudyState) -> list[str]:

@@ -100,16 +100,6 @@ def dotted(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return out
 
 
-def environment_rows(state: StudyState) -> list[tuple[str, str]]:
-    """Where a study ran: a dotted name and a text for each thing that numbers may depend on."""
-    found = dotted(state.environment | state.devices)
-    return [
-        (name, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-        for name, value in found.items()
-        if value != {}
-    ]
-
-
 def in_words(parameters: Mapping[str, Any]) -> list[str]:
     """A trial's parameters by their last names, where these tell them apart: `speedup 2.07`, `criterion l2`,
     `quantize.static off`.

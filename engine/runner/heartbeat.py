@@ -23,7 +23,8 @@ class Heartbeat:
         self._lease = lease
         self._every = every
         before, ours = run.stored_status(), of_preset("running", spec, replay_of)
-        self._status = replace(ours, heartbeat=before.heartbeat, created=before.created or ours.created)
+        created = before.created or ours.created
+        self._status = replace(ours, heartbeat=before.heartbeat, created=created, expected=before.expected)
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)

@@ -55,11 +55,12 @@ def create(
     replay_of: str | None = None,
     code: Sources | None = None,
     name: str | None = None,
+    expected: float = 0.0,
 ) -> RunDir:
     """A new study folder for `spec`; data set and users' code are looked for first: nothing is written without them.
 
     `code` is what a replay runs again; relative paths in new code start from the current folder. The study is called
-    `name` where one is given; raises FileExistsError if that is taken.
+    `name` where one is given; raises FileExistsError if that is taken. It is `expected` to take so many seconds.
     """
     private.folder()
     code = code or sources_of(spec, _here())
@@ -81,7 +82,7 @@ def create(
         request,
         settings,
         kept,
-        status=of_preset("queued", spec, replay_of),
+        status=of_preset("queued", spec, replay_of, expected),
         exact=exact,
     )
 

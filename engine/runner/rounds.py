@@ -54,7 +54,7 @@ class Rounds:
     code: Sources
     original: StudyState | None = None
     _timed: dict[int, PlannedTrial] = field(default_factory=dict)
-    """Of each candidate the trial on its lowest rung."""
+    """Of each candidate its first trial."""
     _tables: tuple[dict[str, dict[str, Any]], list[Table]] = field(default_factory=lambda: ({}, []))
     """What sensitivity steps of the baseline measured, and the tables made of it."""
 
@@ -164,11 +164,8 @@ class Rounds:
         """A candidate that goes on has the layers that it had: its latency is the one measured before."""
         if entry.role != CANDIDATE or entry.candidate is None:
             return planned
-        if not entry.rung:
-            self._timed[entry.candidate] = planned
-            return planned
-        before = self._timed.get(entry.candidate)
-        return planned if before is None else replace(planned, latency=before.latency)
+        first = self._timed.setdefault(entry.candidate, planned)
+        return planned if first is planned else replace(planned, latency=first.latency)
 
     def _measured(self, state: StudyState) -> list[Table]:
         """Of the baseline's sensitivity steps: so no proposal depends on anything but results of the study."""

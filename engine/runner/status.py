@@ -1,4 +1,5 @@
-"""What `status.json` says of a study: what its preset tells at the begin, and its events from then on."""
+"""What is told of a study as a whole: its plan, and in `status.json` what its preset says at the begin, and its events
+from then on."""
 
 import time
 from dataclasses import replace
@@ -9,12 +10,14 @@ from engine.presets.spec import Spec
 from engine.results import pick
 from engine.results.failures import brief, ending
 from engine.results.summary import qualities
+from engine.studies import events as ev
+from engine.studies.plan import Plan
 from engine.studies.state import StudyState
 from engine.studies.status import Status, StudyStatus
 
 
-def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None) -> Status:
-    """The status of a study of which no event tells yet, created now.
+def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None, expected: float = 0.0) -> Status:
+    """The status of a study of which no event tells yet, created now; estimated to take so many seconds.
 
     Without a cluster it lives as long as this process, which carries it out or is about to have that done.
     """
@@ -34,8 +37,21 @@ def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None) -> Status:
         created=now,
         updated=now,
         trials=len(spec.trials),
+        most=settings.search.most if settings.search else 0,
+        expected=expected,
         replay_of=replay_of,
         executor="slurm" if on_cluster else "local",
+    )
+
+
+def plan_event(spec: Spec, plan: Plan) -> ev.Planned:
+    """The event that tells which trials a study begins with, and on what; of a search also what ends it."""
+    search = spec.settings.search
+    return ev.Planned(
+        trials=[trial.as_dict() for trial in plan.trials[: len(spec.trials)]],
+        devices={"device": plan.device, "threads": plan.threads},
+        most_trials=search.most if search else 0,
+        most_hours=(search.budget.hours or 0.0) if search else 0.0,
     )
 
 
@@ -44,6 +60,7 @@ def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
     return replace(
         before,
         trials=max(before.trials, len(state.trials)),
+        most=state.most if state.trials else before.most,
         done=state.done,
         untimed=state.untimed,
         failed=state.failed,

@@ -23,6 +23,7 @@ from engine.runner.checkup import check_up
 from engine.runner.executors import choose
 from engine.runner.executors.base import Executor, JobEnded, without_result
 from engine.runner.heartbeat import Heartbeat
+from engine.runner.status import plan_event
 from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.sources import Sources
 from engine.store.objects import StoredObject
@@ -96,7 +97,7 @@ class Supervisor:
             data = self._data()
             begun = load(self.run.path) if self.spec.space is not None else None
             plan = self.plan = make(self.spec, data, on, code)
-            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
+            self.emit(plan_event(self.spec, plan))
             self.hand_over(plan)
             self.reuse(plan)
             outcome = self._carry_out(plan, on, code, begun)
@@ -366,10 +367,6 @@ def preload(spec: Spec, plan: Plan) -> list[str]:
         + ["torchvision"] * torchvision
         + ["sklearn.cluster"] * clusters
     )
-
-
-def devices(plan: Plan) -> dict[str, object]:
-    return {"device": plan.device, "threads": plan.threads}
 
 
 def main() -> int:

@@ -21,8 +21,9 @@ from engine.runner.executors import choose, nodes
 from engine.runner.executors.base import Executor
 from engine.runner.progress import Progress
 from engine.runner.share import POLL_S, Share
+from engine.runner.status import plan_event
 from engine.runner.stopping import Stop, StopRequest
-from engine.runner.supervisor import devices, preload
+from engine.runner.supervisor import preload
 from engine.slurm import duration, inside
 from engine.store import claims
 from engine.store.claims import Claims
@@ -207,8 +208,7 @@ class Task:
     def _tell(self, plan: Plan, agreed: Basis) -> None:
         """Tell the plan, and what of it is in the store already. Told twice, it is the same."""
         self.hand_over(plan)
-        first = [trial.as_dict() for trial in plan.trials[: len(self.spec.trials)]]
-        self.emit(ev.Planned(trials=first, devices=devices(plan)))
+        self.emit(plan_event(self.spec, plan))
         planning.tell_again(self, self.rounds)
         self.store.sweep_temporary()
         claims.sweep(self.store.claims_root)

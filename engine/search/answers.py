@@ -82,7 +82,7 @@ def _amount(found: pick.Pick) -> str:
         name = f"validation_{found.quality}"
         size = measure_text(PACKED, measure_value(found.trial.results, PACKED))
         return f"{measure_text(found.quality, measure_value(found.trial.results, name))}, {size}"
-    lost = f"{0.0 - 100 * found.loss:+.2f}".replace("-", "−")
+    lost = f"{-100 * found.loss:+z.2f}".replace("-", "−")
     comparative = "faster" if found.goal.startswith("latency") else "smaller"
     times = found.times
     first = measure_text(found.goal, measure_value(found.trial.results, found.goal))

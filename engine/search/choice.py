@@ -172,7 +172,7 @@ def _what(task: Task) -> str:
 
 def _loss(one: Finalist) -> str:
     margin_ = f" ± {100 * one.margin:.2f}" if one.margin is not None else ""
-    return f"{0.0 - 100 * one.found.loss:+.2f}{margin_} points".replace("-", "−")
+    return f"{-100 * one.found.loss:+z.2f}{margin_} points".replace("-", "−")
 
 
 def _why(winner: Finalist, found: Sequence[Finalist], tried: int) -> str:

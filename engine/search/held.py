@@ -11,6 +11,7 @@ from engine.presets.model import Spec
 from engine.presets.space import Space
 from engine.store.files import explained, read_mapping, write_json
 from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState
 from engine.text.phrases import names, suggest
 
 Wish = Literal["pinned", "forbidden", "free"]
@@ -33,11 +34,19 @@ def wished(run: RunDir, space: Space) -> dict[str, bool]:
     return {name: value for name in space.names if isinstance(value := known.get(name), bool)}
 
 
-def wish(run: RunDir, space: Space, name: str, how: Wish) -> dict[str, bool]:
+def wish(run: RunDir, state: StudyState, space: Space, name: str, how: Wish) -> dict[str, bool]:
     """Pin, forbid or free a technique from the next round on; what is wished for then.
 
-    Raises UsageError for what is no technique of the search, and where nothing would be left that compresses.
+    Raises UsageError where no such round comes, for what is no technique of the search, and where nothing would be left
+    that compresses.
     """
+    last = state.proposed.get(max(state.proposed, default=0))
+    if state.chosen is not None or (last is not None and last.purpose == "confirm"):
+        raise UsageError(
+            f"{run.name} tries no more candidates",
+            "It is through." if state.chosen is not None else "Its finalists are being confirmed.",
+            f"`secateur resume {run.name} --set search.budget.trials=N` lets it go on with a larger budget.",
+        )
     able = space.techniques
     if name not in able:
         near = suggest(name, able)

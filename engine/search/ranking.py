@@ -41,12 +41,21 @@ class Ranking:
         """
         loss = 100 * (outcome.loss - errors * outcome.error - self.gains[rung] - self.task.allowed)
         over = [loss] if math.isfinite(self.task.allowed) else []
+        return max([*over, *self._too_much(outcome)], default=0.0)
+
+    def is_too_large(self, outcome: Outcome) -> bool:
+        """Whether some amount exceeds its limit, which no training mends."""
+        return max(self._too_much(outcome), default=0.0) > 0.0
+
+    def _too_much(self, outcome: Outcome) -> list[float]:
+        """By how much each amount exceeds its limit, in points."""
+        over = []
         for limit in limits.amounts(self.task.limits):
             value, baseline = outcome.amounts[limit.measure]
             bound = limit.bound(baseline)
             if bound:
                 over.append(POINTS_A_DOUBLING * math.log2(max(value, 1e-12) / bound))
-        return max(over, default=0.0)
+        return over
 
     def key(self, outcome: Outcome, rung: int, errors: float = 0.0) -> Key:
         """Inside the limits the least amount is best, outside what is nearest."""

@@ -12,7 +12,8 @@ from engine.errors import PresetInvalid, UsageError
 from engine.machine.value import Machine
 from engine.measures import latency
 from engine.measures.table import measure_text
-from engine.params import STEPS, Step
+from engine.params import STEPS
+from engine.params.cheap import cheap
 from engine.params.preset import Latency, Model
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
@@ -39,16 +40,6 @@ TOGETHER = "all together"
 """The row of all techniques at one level."""
 QUICK = {"blocks": 3, "block_ms": 15.0, "warmup_ms": 20.0}
 """A latency good enough to tell whether a limit is out of reach."""
-CHEAP: dict[str, Any] = {
-    "repair": False,
-    "calibrate": False,
-    "images": 16,
-    "equalize": "off",
-    "bias_correction": "off",
-}
-"""Parameters that cost time and change no amount."""
-LEFT_OUT = ("criterion", "schedule", "learning", "rounding", "clip", "mixed")
-"""Parameters whose default is cheap, and that change no amount."""
 ESTIMATED = 1.5
 """Bytes of a packed file depend on trained weights: only a limit that is missed by more is out of reach."""
 NOISY = 1.3
@@ -162,18 +153,6 @@ def _level(spec: Spec, name: str, point: dict[str, Any]) -> dict[str, Any] | Non
         return None
     step = next((one for one in steps if one.address == name and one.compresses), None)
     return None if step is None else cheap(step)
-
-
-def cheap(step: Step) -> dict[str, Any]:
-    """A step as plain values, without what costs time and changes no amount."""
-    given = step.model_dump(mode="json", exclude_unset=True)
-    kept = {name: value for name, value in given.items() if name not in LEFT_OUT}
-    known = {name: value for name, value in CHEAP.items() if name in STEPS[step.kind].model_fields}
-    if "rounding" in STEPS[step.kind].model_fields:
-        known["rounding"] = {"kind": "nearest"}
-    if "images" in known:
-        known["method"] = {"kind": "minmax"}
-    return {"kind": step.kind, **kept, **known}
 
 
 def lines(task: Task, rows: Sequence[dict[str, Any]], bounds: Sequence[Bound] = ()) -> list[str]:

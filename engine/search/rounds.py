@@ -13,6 +13,7 @@ from engine.search.history import Candidate
 from engine.search.proposals import Table
 from engine.search.ranking import Ranking
 from engine.search.sampler import propose
+from engine.search.siblings import begun
 from engine.search.task import Task
 
 KEPT = 2
@@ -59,7 +60,10 @@ def search(task: Task, known: Sequence[Candidate], number: int, tables: Sequence
     entries = promotions(task, known, rank)[:size]
     points = propose(task, known, rank, number, size - len(entries), tables)
     first = len(known)
-    entries += [Entry(first + at, 0, point, CANDIDATE, task.seed) for at, point in enumerate(points)]
+    entries += [
+        Entry(first + at, begun(task, known, point), point, CANDIDATE, task.seed)
+        for at, point in enumerate(points)
+    ]
     return Round("search", tuple(entries), task.held, size) if entries else None
 
 

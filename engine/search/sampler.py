@@ -16,6 +16,7 @@ from engine.search.dominance import outdone
 from engine.search.history import Candidate
 from engine.search.proposals import Table
 from engine.search.ranking import Ranking
+from engine.search.siblings import siblings
 from engine.search.task import Task
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ def propose(
             wanted.take(point, near=True)
         for share in FIRST:
             wanted.take({one.path: one.between(share) for one in task.space.dimensions})
+    for point in siblings(task, known, rank):
+        if 2 * len(wanted.found) >= count:  # the other half is for what nobody has trained
+            break
+        wanted.take(point)
     if not wanted.enough:
         seed = _seed(task, round_)
         study = _study(task, known, rank, seed)

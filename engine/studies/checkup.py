@@ -8,6 +8,8 @@ from typing import Any
 from engine.datasets.preprocess import unsaid
 from engine.machine.value import Machine
 from engine.params import Distill, PruneBlocks, PruneChannels, QuantizeQat, Step
+from engine.params.base import Foreseen
+from engine.params.cheap import cheap
 from engine.params.distillation import ModelTeacher, own_teachers
 from engine.params.preset import Data, Model
 from engine.params.runtimes import KIND
@@ -22,7 +24,7 @@ CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
 REACH = "reach"
 """The same of what finds out how far a search's techniques go: see `engine.search.reach`."""
-CHECKUP_VERSION = 12
+CHECKUP_VERSION = 14
 """Raised when more is tried, or otherwise."""
 
 
@@ -41,7 +43,7 @@ class _Wanted:
     trains_file: bool = False
     layers: dict[tuple[str, str, tuple[str, ...]], None] = field(default_factory=dict)
     changes: dict[tuple[str, tuple[str, ...]], None] = field(default_factory=dict)
-    fits: dict[tuple[str, str], None] = field(default_factory=dict)
+    fits: dict[tuple[str, bool, str, str], None] = field(default_factory=dict)
 
     @property
     def _onnx(self) -> str:
@@ -59,7 +61,10 @@ class _Wanted:
             "onnx": self._onnx,
             "layers": [[address, parameter, list(names)] for address, parameter, names in self.layers],
             "changes": [[kind, list(skip)] for kind, skip in self.changes],
-            "fits": [[kind, json.loads(values)] for kind, values in self.fits],
+            "fits": [
+                [json.loads(before), sure, kind, json.loads(values)]
+                for before, sure, kind, values in self.fits
+            ],
             "data": _called(self.data),
             "note": unsaid(self.model, self.data),
         }
@@ -73,8 +78,9 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
     whether it has to be exported to ONNX (`must`; `trained` where the file itself is; `may` where only a latency would
     be missing, else empty), and the `layers` that steps name: lists of a step's address, its parameter and the names.
     `changes` are the kinds of steps that change the network as it is built, each with what it skips; `fits` those that
-    its layers allow or not, with the parameters by which they do. `data` is what the data are called, `note` what to
-    tell of the network on them. Seeds make no difference here.
+    its layers allow or not, with the parameters by which they do: each behind the steps that change layers before it,
+    and whether these surely leave what they leave when they are tried. `data` is what the data are called, `note` what
+    to tell of the network on them. Seeds make no difference here.
     """
     by_data: dict[str, dict[str, _Wanted]] = {}
     for planned in plan.trials:
@@ -114,7 +120,9 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
     latency = planned.trial.settings.measure.latency
     runtimes = set(latency.runtimes if latency else ())
     wanted.exported |= any(KIND[runtime].reads == "onnx" for runtime in runtimes)
-    original = whole = True
+    original = True
+    changed: list[dict[str, Any]] = []
+    foreseen: set[Foreseen] = set()
     for step in steps:
         if isinstance(step, Training):
             wanted.batches.add(step.batch)
@@ -130,11 +138,20 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
             wanted.changes[step.kind, getattr(step, "skip", ())] = None
         # A network that had no feature maps has none when its layers have become smaller.
         # Named layers are there, with what rules them out, as long as they are called as they were.
-        if step.fits_by and (whole or isinstance(step, Distill) or (original and step.named)):
-            values = step.model_dump(mode="json", include=set(step.fits_by), exclude_unset=True)
-            wanted.fits[step.kind, json.dumps(values, sort_keys=True)] = None
+        as_built = isinstance(step, Distill) or (original and step.named)
+        before = [] if as_built else changed
+        if step.fits_by and not (before and "not" in foreseen):
+            given = step.model_dump(mode="json", include={*step.fits_by, "id"}, exclude_unset=True)
+            sure = not (before and "likely" in foreseen)
+            wanted.fits[_text(before), sure, step.kind, _text(given)] = None
         original &= not step.renames
-        whole &= not step.changes_layers()
+        if step.changes_layers():
+            changed.append(cheap(step))
+            foreseen.add(step.layers_foreseen)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _named(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:

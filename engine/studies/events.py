@@ -44,6 +44,10 @@ class Planned(_Event):
 
     trials: list[dict[str, Any]]
     devices: dict[str, Any] = field(default_factory=dict)
+    most_trials: int = 0
+    """Of a search: how many it can come to, see `engine.params.search.Search.most`; 0: these are all."""
+    most_hours: float = 0.0
+    """Of a search: its budget of time; 0 where it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.params import STEPS, Step
+from engine.params import Step, step_of
 from engine.params.distillation import own_teachers
 from engine.params.preset import Settings
 from engine.store.objects import Store
@@ -65,8 +65,7 @@ class JobRequest:
         return [Node(**(node | {"needs": tuple(node["needs"])})) for node in self.nodes]
 
     def read_step(self, key: str) -> Step:
-        given = dict(self.steps[key])
-        return STEPS[given.pop("kind")].model_validate(given)
+        return step_of(self.steps[key])
 
     def models_named(self) -> tuple[str, ...]:
         """What the trial's preset calls its models and teachers: of the user's own code, all that may build one."""

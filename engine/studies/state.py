@@ -12,7 +12,7 @@ from engine.studies.parts import StepStatus
 from engine.studies.parts import TaskState as TaskState
 from engine.studies.parts import TrialState as TrialState
 from engine.studies.rundir import RunDir
-from engine.studies.status import Status, StudyStatus, counts
+from engine.studies.status import Status, StudyStatus, counts, fraction
 
 Standing = Literal[StepStatus, "scored", "unfinished", "not run"]
 
@@ -35,7 +35,7 @@ class StudyState:
     worked: float = 0.0
     """Seconds in which an engine carried it, over all engines, as far as events tell; without waiting for its turn."""
     heard_at: float = 0.0
-    """When the last event was written, in seconds since 1970."""
+    """The time of the latest event, in seconds since 1970."""
     idle: bool = False
     """Whether that event was the last thing before it waited for its turn."""
     replay_of: str | None = None
@@ -63,6 +63,11 @@ class StudyState:
     """Of a search: its rounds so far. They stay as they are when another engine takes the study up."""
     chosen: ev.Chosen | None = None
     """Of a search that is through: its answer."""
+    most_trials: int = 0
+    most_hours: float = 0.0
+    """Of a search: what its budget lets it come to, see `engine.studies.events.Planned`."""
+    expected: float = 0.0
+    """Seconds that the whole was estimated to take when it was started; 0 where that is not known."""
     unreadable: int = 0
     """Lines that could not be understood."""
     heard: float = 0.0
@@ -82,7 +87,8 @@ class StudyState:
     def apply(self, event: ev.Event) -> None:
         if not isinstance(event, ev.StudyStarted) and not self.idle:
             self.worked += max(0.0, event.time - self.heard_at)
-        before, self.heard_at = self.heard_at, event.time
+        # What the store has of a training tells its epochs as they were then, which may be days ago.
+        before, self.heard_at = self.heard_at, max(self.heard_at, event.time)
         self.idle = isinstance(event, ev.Notice) and event.idle
         match event:
             case ev.StudyStarted():
@@ -179,6 +185,7 @@ class StudyState:
 
     def _plan(self, event: ev.Planned) -> None:
         self.devices = event.devices
+        self.most_trials, self.most_hours = event.most_trials, event.most_hours
         self.chosen = None
         self.trials = [self._planned(trial) for trial in event.trials]
         planned = {
@@ -211,6 +218,7 @@ class StudyState:
     def judge(self, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""
         self.status, self.queue, self.executor = status.state, status.standing, status.executor
+        self.expected = status.expected
         self.heard, self.lost = status.updated if status.state == "lost" else 0.0, status.lost
         if status.state == "failed":
             self.error = self.error or status.error
@@ -248,7 +256,24 @@ class StudyState:
     @property
     def counts(self) -> str:
         """How many trials are done, in words."""
-        return counts(self.done, len(self.trials), self.untimed)
+        return counts(self.done, len(self.trials), self.untimed, self.most)
+
+    @property
+    def fraction(self) -> str:
+        """The same in a few characters."""
+        return fraction(self.done, len(self.trials), self.most)
+
+    @property
+    def most(self) -> int:
+        """How many trials a search that goes on can come to; -1 where that is not known. 0: all are planned."""
+        if self.chosen is not None or self.most_trials <= 0:
+            return 0 if self.chosen is not None else self.most_trials
+        # Those that were confirmed before the budget was made larger stay.
+        last = max(self.proposed, default=0)
+        confirmed = (
+            p.trials for number, p in self.proposed.items() if p.purpose == "confirm" and number < last
+        )
+        return max(self.most_trials + sum(map(len, confirmed)), len(self.trials))
 
     @property
     def failed(self) -> int:
@@ -256,15 +281,36 @@ class StudyState:
 
     @property
     def progress(self) -> float:
-        """From 0 to 1, over the distinct steps of all trials."""
-        return sum(s.done for s in self.steps.values()) / len(self.steps) if self.steps else 0.0
+        """From 0 to 1, over the distinct steps of all trials; of a search that goes on, over what its budget lets it
+        come to."""
+        if not self.most:
+            return sum(s.done for s in self.steps.values()) / len(self.steps) if self.steps else 0.0
+        of_trials = (self.done + self.failed) / self.most if self.most > 0 else 0.0
+        of_hours = self.worked / (3600 * self.most_hours) if self.most_hours else 0.0
+        return min(max(of_trials, of_hours), 1.0)
 
     def remaining_seconds(self) -> float | None:
-        """An estimate from the steps of the same kind that are done; None while nothing is known.
+        """An estimate from what is done of the same kind, else from what the whole was expected to take; None while
+        nothing is known.
 
         What was reused, as of a study that goes on where it was, counts for kinds of which nothing was computed
         yet, once anything was: it may come from another machine.
         """
+        found = self._left_of_search() if self.most else self._left_of_steps()
+        return found if found is not None or not self.expected else self.expected * (1 - self.progress)
+
+    def _left_of_search(self) -> float | None:
+        """By its budget of time, and by what its trials so far took; None while neither is known."""
+        left = [3600 * self.most_hours - self.worked] if self.most_hours else []
+        tried = [trial for trial in self.trials if trial.proposal and trial.scored]
+        if self.most > 0 and tried:
+            own = {step.key: step.seconds or 0.0 for trial in tried for step in trial.chain}
+            for step in self.trials[0].chain:
+                own.pop(step.key, None)
+            left.append(sum(own.values()) / len(tried) * (self.most - self.done - self.failed))
+        return max(min(left), 0.0) if left else None
+
+    def _left_of_steps(self) -> float | None:
         known: dict[str, list[float]] = {}
         stored: dict[str, list[float]] = {}
         for step in self.steps.values():

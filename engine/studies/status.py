@@ -31,6 +31,10 @@ class Status:
     created: float = 0.0
     updated: float = 0.0
     trials: int = 0
+    most: int = 0
+    """Of a search that goes on: how many trials it can come to; -1 where that is not known. 0: there are `trials`."""
+    expected: float = 0.0
+    """Seconds that the whole was estimated to take when it was started; 0 where nobody did, or could."""
     done: int = 0
     """Trials whose models are trained and scored."""
     untimed: int = 0
@@ -73,7 +77,12 @@ class Status:
     @property
     def counts(self) -> str:
         """How many trials are done, in words."""
-        return counts(self.done, self.trials, self.untimed)
+        return counts(self.done, self.trials, self.untimed, self.most)
+
+    @property
+    def fraction(self) -> str:
+        """The same in a few characters."""
+        return fraction(self.done, self.trials, self.most)
 
     @property
     def process(self) -> Process:
@@ -81,13 +90,26 @@ class Status:
         return Process(self.host, self.pid, self.start_ticks, self.boot_id)
 
 
-def counts(done: int, of: int, untimed: int, verb: str = " done") -> str:
-    """How many trials are trained and scored, and how many of them have no latency yet.
+def counts(done: int, of: int, untimed: int, most: int = 0, verb: str = " done") -> str:
+    """How many trials are trained and scored, and how many of them have no latency yet; `most` is as in `Status`.
 
     >>> counts(14, 14, 9), counts(1, 1, 0)
     ('14 of 14 trials done, 9 without latency yet', '1 of 1 trial done')
+    >>> counts(3, 9, 0, 73), counts(1, 9, 0, -1)
+    ('3 trials done, of at most 73', '1 trial done')
     """
-    return f"{done} of {counted(of, 'trial')}{verb}" + (f", {untimed} without latency yet" if untimed else "")
+    told = f"{counted(done, 'trial')}{verb}" if most else f"{done} of {counted(of, 'trial')}{verb}"
+    told += f", of at most {most}" if most > 0 else ""
+    return told + (f", {untimed} without latency yet" if untimed else "")
+
+
+def fraction(done: int, of: int, most: int = 0) -> str:
+    """How many trials are done, of how many, in a few characters.
+
+    >>> fraction(3, 14), fraction(3, 9, 73), fraction(3, 9, -1)
+    ('3/14', '3/≤73', '3')
+    """
+    return f"{done}/≤{most}" if most > 0 else f"{done}" if most else f"{done}/{of}"
 
 
 def plausible(name: str, value: Any) -> bool:

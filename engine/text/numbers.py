@@ -1,5 +1,7 @@
 """Numbers as people read them: one way to write every measure, used by every view.
 
+What rounds to zero is written without a minus (`z` in formats), and what is not all or nothing not as 100 % or 0 %.
+
 Prefixes are decimal for bytes too (1 kB = 1000 B): a row shows parameters, MACs and bytes side by
 side, and with one kind of prefix 1.08 M parameters of 4 bytes can be seen to be 4.32 MB.
 """
@@ -11,19 +13,39 @@ MISSING = "–"
 """What stands for a value that is absent or not finite."""
 LONGEST = 1e12
 """Seconds beyond which days say no more than the number itself."""
+ROUNDED = 1e-9
+"""Difference of fractions that sums of floats may make."""
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
 def percent(fraction: float | None, decimals: int = 2) -> str:
-    """A fraction in 0..1 as a percentage: 0.9137 → `91.37 %`."""
+    """A fraction in 0..1 as a percentage, with more decimals where fewer would say all or nothing.
+
+    >>> percent(0.9137), percent(0.9996, 1), percent(1.0, 1), percent(0.0004, 0)
+    ('91.37 %', '99.96 %', '100.0 %', '0.04 %')
+    """
     if not is_finite(fraction):
         return MISSING
-    return f"{fraction * 100:.{decimals}f} %" if abs(fraction) < 1e4 else f"{number(fraction)} (×100 %)"
+    if abs(fraction) >= 1e4:
+        return f"{number(fraction)} (×100 %)"
+    text = f"{fraction * 100:z.{decimals}f}"
+    some = float(text) == 0 and fraction > ROUNDED
+    return percent(fraction, decimals + 1) if some or _not_all(fraction, text) else f"{text} %"
 
 
-def points(share: float | None) -> str:
+def points(share: float | None, decimals: int = 2) -> str:
     """A difference of two fractions as percentage points: 0.0139 → `1.39 points`."""
-    return percent(share).replace("%", "points")
+    if not is_finite(share):
+        return MISSING
+    if abs(share) >= 1e4:
+        return f"{number(share)} (×100 points)"
+    text = f"{share * 100:z.{decimals}f}"
+    return points(share, decimals + 1) if _not_all(share, text) else f"{text} points"
+
+
+def _not_all(share: float, text: str) -> bool:
+    """Whether a text of a share says that it is all, which it is not."""
+    return abs(float(text)) == 100 and abs(share) < 1 - ROUNDED
 
 
 def points_of(amount: float) -> str:
@@ -35,7 +57,7 @@ def count(value: float | None, unit: str = "") -> str:
     """A count with three significant digits and a decimal prefix: 1 080 000 → `1.08 M`."""
     if not is_finite(value):
         return MISSING
-    value = float(value)
+    value = float(value) + 0.0  # no minus before a zero
     divisor, prefix = prefix_of(value)
     text = f"{value:.0f}" if divisor == 1 and value == int(value) else significant(value / divisor, 3)
     return f"{text} {prefix}{unit}".rstrip()
@@ -78,7 +100,7 @@ def ratio(value: float | None) -> str:
     if not is_finite(value):
         return MISSING
     decimals = 2 if abs(value) < 2 else 1 if abs(value) < 100 else 0
-    return f"{value:.{decimals}f}×" if abs(value) < 1e6 else f"{number(value)}×"
+    return f"{value:z.{decimals}f}×" if abs(value) < 1e6 else f"{number(value)}×"
 
 
 def number(value: float | None) -> str:

@@ -42,7 +42,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "training pruning clustering factorization distillation quantization",
         "channels",
         "sensitivity",
-        "apply fits",
+        "apply",
+        "fits",
     ),
     "tui": (
         "patches keys themes",

@@ -22,7 +22,7 @@ SCREENS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "curves": ("curves", ("right", "right", "right"), "trial 2"),
     "pareto": ("curves", ("p",), "Pareto front"),
     "training": ("curves", ("t",), "x epoch"),
-    "layers": ("layers", ("right",), "sparsity 0.7"),
+    "layers": ("layers", ("right",), "(30.0 %)"),
     "help": ("layers", ("question_mark",), "Keys that work here"),
     "palette": ("curves", ("ctrl+p", *"zoom"), "Commands"),
 }

@@ -136,7 +136,10 @@ def _search_value(root: Mapping) -> str:
     elif smallest := _written(root, "search.smallest", ""):
         goal = f"smallest {smallest}"
     budget = [(_written(root, f"search.budget.{unit}", ""), unit) for unit in ("trials", "hours")]
-    return ", ".join([goal, *(f"{amount} {unit}" for amount, unit in budget if amount)])
+    units = [
+        f"{amount} {unit.removesuffix('s') if amount == '1' else unit}" for amount, unit in budget if amount
+    ]
+    return ", ".join([goal, *units])
 
 
 def _last(path: str) -> str:

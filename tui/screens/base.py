@@ -83,7 +83,7 @@ class BaseScreen(Screen[None]):
 
     def show_current(self, state: "StudyState | None") -> None:
         """Name the current study and how it stands in the bar above."""
-        status = f"{state.status} {state.done}/{len(state.trials)}" if state and state.trials else ""
+        status = f"{state.status} {state.fraction}" if state and state.trials else ""
         status = status or (state.status if state else "")
         self.query_one(PlaceBar).show_study(state.name if state else "", status)
         self._show_keys()

@@ -33,13 +33,14 @@ from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
 from tui.views.curves import Drawn, View
 from tui.widgets.confirm import Prompt
-from tui.widgets.document import Document, wrapped
 from tui.widgets.ending import Endings
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
 from tui.widgets.picker import Choice, Picker
 from tui.widgets.plot import Plot
 from tui.widgets.table import Column, Row, Table
 from tui.widgets.verdict import Verdict
+from tui.widgets.wrap import wrapped
 from tui.work import charts
 from tui.work import studies as studies_work
 from tui.work.messages import StudyChanged
@@ -73,17 +74,17 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
         self._drawn = Drawn(Figure())
 
     def compose_body(self) -> ComposeResult:
-        yield Document(self._chosen, id="chosen")
+        yield Pager(self._chosen, id="chosen")
         yield Verdict()
         yield Endings()
         with Horizontal():
             yield Plot(id="plot")
             yield Table(FRONT_COLUMNS, "No front yet.", id="front")
-        yield Document(self._read_out, id="readout")
+        yield Pager(self._read_out, id="readout")
 
     def on_mount(self) -> None:
-        for document in ("#chosen", "#readout"):
-            self.query_one(document).can_focus = False
+        for name in ("#chosen", "#readout"):
+            self.query_one(name).can_focus = False
         self.query_one("#front").display = False
 
     def on_screen_resume(self) -> None:
@@ -152,7 +153,7 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
         front.display = bool(self._view and self._view.pareto and not self._view.epochs)
         front.fill(Row(key, cells) for key, cells in curves.front_rows(self._drawn))
         for name, build in (("#chosen", self._chosen), ("#readout", self._read_out)):
-            self.query_one(name, Document).show(build)
+            self.query_one(name, Pager).show(build)
 
     def _chosen(self, width: int) -> list[Line]:
         view = self._view
@@ -194,13 +195,13 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
 
     @on(Plot.Moved)
     def _moved(self, message: Plot.Moved) -> None:
-        self.query_one("#readout", Document).show(self._read_out)
+        self.query_one("#readout", Pager).show(self._read_out)
         if message.series is not None:
             self.query_one("#front", Table).move_to(f"{message.series} {message.point}")
 
     @on(Plot.Zoomed)
     def _zoomed(self) -> None:
-        self.query_one("#chosen", Document).show(self._chosen)
+        self.query_one("#chosen", Pager).show(self._chosen)
 
     @on(Plot.Chosen)
     def _open(self, message: Plot.Chosen) -> None:

@@ -13,13 +13,14 @@ from tui.keys.markdown import TITLES
 from tui.keys.table import ACTIONS, key_text
 from tui.screens.base import BaseScreen
 from tui.widgets.box import Box
-from tui.widgets.document import Document, wrapped
 from tui.widgets.keys import Hint, Keys
+from tui.widgets.pager import Pager, Scrolled
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
+from tui.widgets.wrap import wrapped
 
-KINDS = {"plot": Plot, "table": Table, "text": Document}
+KINDS = {"plot": Plot, "table": Table, "text": Scrolled}
 """Widgets with rows of their own in the table."""
 KEYS = 20
 """Columns for the keys."""
@@ -38,11 +39,11 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Box("Keys that work here"):
-            yield Document(self._lines)
+            yield Pager(self._lines)
             yield Keys(Hint("Esc", "close", "escape"), Hint("↑ ↓", "scroll"))
 
     def on_mount(self) -> None:
-        self.query_one(Document).focus()
+        self.query_one(Pager).focus()
 
     def _lines(self, width: int) -> list[Line]:
         now = self._of(self._now, width)

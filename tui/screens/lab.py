@@ -12,7 +12,7 @@ from textual.widget import Widget
 from engine.errors import SecateurError
 from engine.presets import shipped
 from engine.store.paths import is_file
-from engine.studies.status import OPEN
+from engine.studies.status import OPEN, counts
 from tui.lab.document import Document
 from tui.screens.base import bindings, titled
 from tui.screens.lab_data import DataActions
@@ -48,7 +48,8 @@ def ended(state: "StudyState") -> tuple[str, str]:
     head = f"{state.name} {'is ' if state.status in ('done', 'lost') else ''}{state.status}"
     end = ending(state)
     if end is None:
-        return f"{head}, {state.done} of {len(state.trials)} trials. ^l: its curve and trials.", "good"
+        done = counts(state.done, len(state.trials), 0, state.most, verb="")
+        return f"{head}, {done}. ^l: its curve and trials.", "good"
     return f"{head}: {f'{ONWARD} {end.resumed}' if end.resumed else end.headline}.", "bad"
 
 
@@ -191,7 +192,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
             live.border_title = "study of another preset" if another else "study"
             settings = self.session.settings_of(state.name, state) if state else None
             live.asked = self.session.asked(state.name) if state else None
-            live.show(state, settings, self.session.expected.get(state.name) if state else None)
+            live.show(state, settings)
 
     @on(events.Resize)
     def _comes_into_view(self) -> None:

@@ -11,8 +11,8 @@ from tui.screens.lab_run import RunActions
 from tui.screens.lab_texts import TextView
 from tui.session import Failed
 from tui.views import images
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
+from tui.widgets.wrap import wrapped
 
 NOTE = "! "
 """How the report marks what is unusual."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tui.lab.catalogue import Entry
-    from tui.widgets.document import Builder
+    from tui.widgets.pager import Builder
 
 OWN = "path/file.py:function"
 

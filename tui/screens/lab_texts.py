@@ -13,9 +13,10 @@ from engine.text.tables import cell_width
 from tui.lab.outline import amount_of
 from tui.lab.review import Entry, Place, sections
 from tui.widgets.box import Box
-from tui.widgets.document import Document, wrapped
 from tui.widgets.keys import Hint, Keys
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
+from tui.widgets.wrap import wrapped
 
 if TYPE_CHECKING:
     from engine.presets.spec import Spec
@@ -39,7 +40,7 @@ class TextView(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Box(self._title):
-            yield Document(self.build)
+            yield Pager(self.build)
             yield Keys(*self.KEYS)
 
     def build(self, width: int) -> Sequence[Line]:
@@ -125,7 +126,7 @@ class Review(TextView):
     def action_other(self) -> None:
         self._shown = (self._shown + 1) % len(self._variants)
         self.query_one(Box).border_title = self._headline()
-        self.query_one(Document).show(self.build)
+        self.query_one(Pager).show(self.build)
 
     def action_scripts(self) -> None:
         """Show what Slurm would be given; nothing is sent."""

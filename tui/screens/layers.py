@@ -69,11 +69,11 @@ class LayersScreen(StudyScreen, CompareActions, CopyActions):
         total = sum(layer.before for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)
         kept = (
-            f"   {count(left)} of {count(total)} parameters left ({percent(left / total, 1)})"
+            f"{count(left)} of {count(total)} parameters left ({percent(left / total, 1)})   "
             if total
             else ""
         )
-        self._fill(f"{state.name} trial {trial.index}: {values}{kept}")
+        self._fill(f"{state.name} trial {trial.index}: {kept}{values}")
 
     def _fill(self, title: str | None = None) -> None:
         if title is not None:

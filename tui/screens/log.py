@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
@@ -15,8 +15,8 @@ from tui.screens.base import StudyScreen, bindings
 from tui.session import Session
 from tui.views import log
 from tui.views.run import Names
-from tui.widgets.document import Document
 from tui.widgets.ending import Endings
+from tui.widgets.pager import Pager, Scrolled
 from tui.widgets.painted import Line
 
 MOST_LINES = 6
@@ -29,7 +29,7 @@ class LogScreen(StudyScreen):
     WHERE = "log"
     BINDINGS: ClassVar[list[BindingType]] = bindings("log")
     CSS_PATH = "log.tcss"
-    AUTO_FOCUS = "Document"
+    AUTO_FOCUS = "Pager"
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -43,10 +43,9 @@ class LogScreen(StudyScreen):
     def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
         yield Endings()
-        yield Document(self._text)
+        yield Pager(self._text, follows=True)
 
     def on_mount(self) -> None:
-        self.query_one(Document).follow = True
         self.set_interval(log.LOOK_EVERY_S, self._look)
 
     def on_screen_resume(self) -> None:
@@ -58,7 +57,7 @@ class LogScreen(StudyScreen):
         names = self._step_names.of(state)
         if names is not self._names:
             self._names = names
-            self.query_one(Document).show(self._text)
+            self.query_one(Pager).show(self._text)
         self._title()
 
     def _look(self) -> None:
@@ -68,9 +67,9 @@ class LogScreen(StudyScreen):
         path = run.events if self._events else run.log
         if self._tail is None or self._tail.path != path:
             self._tail, self._lines = (log.Events(run) if self._events else log.Logs(run)), []
-            document = self.query_one(Document)
-            document.follow = True
-            document.show(self._text)  # what is shown is of another file, and this one may be empty
+            pager = self.query_one(Pager)
+            pager.follow = True
+            pager.show(self._text)  # what is shown is of another file, and this one may be empty
         self._read(self._tail)
 
     @work(thread=True, exclusive=True, exit_on_error=True)
@@ -82,29 +81,32 @@ class LogScreen(StudyScreen):
     def _add(self, path: Path, lines: list[str]) -> None:
         if self._tail is not None and path == self._tail.path:
             self._lines = lines
-            self.query_one(Document).show(self._text)
+            self.query_one(Pager).show(self._text)
             self._title()
 
     def _text(self, width: int) -> list[Line]:
+        if self._events and self._state is None and self.session.study:
+            return []  # what steps are called is not known yet
         if not self._lines:
             return [[("Nothing yet.", "muted")]]
         if not self._events:
             return [line for text in self._lines for line in log.plain_line(text, width)]
         return [line for text in self._lines for line in log.event_line(text, width, self._names)]
 
+    @on(Scrolled.Followed)
     def _title(self) -> None:
         on_cluster = self._state is not None and self._state.executor == "slurm"
         what = "events" if self._events else "tasks' logs" if on_cluster else "engine log"
-        following = "following" if self.query_one(Document).follow else "standing still (f follows)"
+        following = "following" if self.query_one(Pager).follow else "standing still (f follows)"
         status = f" ({self._state.status})" if self._state else ""
         self.query_one("#title", Static).update(
             f"{self.session.study or 'no study'}{status}  {what}, {following}"
         )
 
     def action_follow(self) -> None:
-        document = self.query_one(Document)
-        document.follow = not document.follow
-        document.redraw()
+        pager = self.query_one(Pager)
+        pager.follow = not pager.follow
+        pager.redraw()
         self._title()
 
     def action_events(self) -> None:

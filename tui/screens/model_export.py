@@ -17,10 +17,11 @@ from tui.lab.fields import Field
 from tui.lab.text import Default, Fixed
 from tui.session import Exporting, Session
 from tui.widgets.box import Box
-from tui.widgets.document import Document, wrapped
 from tui.widgets.form import Form
 from tui.widgets.keys import Hint, Keys
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
+from tui.widgets.wrap import wrapped
 from tui.work.models import ModelExport, Wish
 
 READY = (
@@ -56,7 +57,7 @@ class ExportScreen(ModalScreen[None]):
     DEFAULT_CSS = f"""
     ExportScreen Box {{ width: 100; }}
     ExportScreen Form {{ height: {len(ROWS)}; margin: 1 0; }}
-    ExportScreen Document {{ height: {TOLD_LINES}; }}
+    ExportScreen Pager {{ height: {TOLD_LINES}; }}
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "close"),
@@ -91,7 +92,7 @@ class ExportScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Box(f"Export trial {self._wish.trial} of {self._wish.study}"):
             yield Form(lambda field: "")
-            yield Document(self._lines)
+            yield Pager(self._lines)
             yield Keys()
 
     def on_mount(self) -> None:
@@ -113,13 +114,13 @@ class ExportScreen(ModalScreen[None]):
 
     def _show(self) -> None:
         """Show what the export says, and give the focus to what can be used."""
-        document, form = self.query_one(Document), self.query_one(Form)
-        document.follow = self._export is not None
-        document.show(self._lines)
+        pager, form = self.query_one(Pager), self.query_one(Form)
+        pager.follow = self._export is not None
+        pager.show(self._lines)
         form.disabled = self._busy
         self.query_one(Keys).show_keys(WORKING if self._busy else READY)
         if self._busy:
-            document.focus()
+            pager.focus()
         elif not form.focused:
             form.focus_row()
 

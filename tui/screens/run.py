@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -23,9 +23,9 @@ from tui.screens.search import SearchActions
 from tui.session import Go, Session
 from tui.views import log, run
 from tui.views.run import Load
-from tui.widgets.document import Document
 from tui.widgets.ending import Endings
 from tui.widgets.lines import Lines
+from tui.widgets.pager import Pager, Scrolled
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.progress import Progress, running
@@ -42,6 +42,34 @@ MOST_LINES = 11
 def _is_open(state: StudyState | None) -> bool:
     """Whether there is a study, and it runs or waits."""
     return state is not None and state.status in OPEN
+
+
+class Steps(Scrolled):
+    """The study's steps; those that are being done stay in view."""
+
+    def __init__(self) -> None:
+        super().__init__(follows=True, id="steps")
+        self._state: StudyState | None = None
+        self._names: Mapping[str, str] = {}
+
+    def show(self, state: StudyState | None, names: Mapping[str, str]) -> None:
+        """Show these steps; those of another study from where it is."""
+        if state is None or self._state is None or state.name != self._state.name:
+            self.follow = True
+        self._state, self._names = state, names
+        self.redraw()
+
+    def count(self) -> int:
+        return len(self._names)
+
+    def followed(self, height: int) -> int:
+        return run.followed(self._state, self._names, height) if self._state else 0
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self._state is None:
+            return []
+        top = self.top(height)
+        return run.steps(self._state, self._names, width, height, None if self.follow else top)
 
 
 class RunScreen(StudyScreen, StudyActions, SearchActions):
@@ -64,6 +92,9 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         """How the study stood when its log was read last."""
         self._looks = 0
         self._looking = False
+        # What a look has read in a thread comes back to these though the place is being left.
+        self._pager = Pager(self._log_lines, follows=True, id="log")
+        self._of_load = Lines(self._load_lines, id="load")
 
     def compose_body(self) -> ComposeResult:
         yield Progress(self._nothing)
@@ -72,14 +103,13 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         with Horizontal(id="curves"):
             yield titled(Plot("no epoch is through yet", id="training"), "training")
             yield titled(Plot("the first trial is not through yet", id="trials"), "the study's curve")
-        yield Lines(self._load_lines, id="load")
+        yield self._of_load
         with Horizontal(id="below"):
-            yield titled(Lines(self._steps, id="steps"), "steps")
+            yield titled(Steps(), "steps")
             with titled(Vertical(id="events"), "log"):
-                yield Document(self._log_lines, id="log")
+                yield self._pager
 
     def on_mount(self) -> None:
-        self.query_one("#log", Document).follow = True
         self.set_interval(log.LOOK_EVERY_S, self._tick)
 
     def on_screen_resume(self) -> None:
@@ -104,17 +134,17 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         self._show_training(state)
         self._show_trials(state, [picked.trial] if picked else [])
-        self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
-        self.query_one("#load").display = live
-        for name in ("#steps", "#load"):
-            self.query_one(name, Lines).redraw()
+        self.query_one(Progress).show(state)
+        self._of_load.display = live
+        self._of_load.redraw()
+        self.query_one(Steps).show(state, self._names.of(state))
 
     def _turn_to(self, state: StudyState | None) -> None:
         """Take a study's new state; of another study, forget what was read of the one before."""
         before, self._state = self._state, state
         if state is None or before is None or state.name != before.name:
             self._load, self._usage, self._tail, self._log, self._logged = None, None, None, [], ""
-            self.query_one("#log", Document).show(self._log_lines)
+            self._pager.show(self._log_lines)
         elif _is_open(before) and not _is_open(state):
             self.say("")  # that it goes on is not so any more
 
@@ -156,9 +186,6 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         if self.focused is None:
             next(plot for plot in self.query(Plot) if plot.display).focus()
 
-    def _steps(self, width: int, height: int) -> Sequence[Line]:
-        return run.steps(self._state, self._names.of(self._state), width, height) if self._state else []
-
     def _load_lines(self, width: int, height: int) -> Sequence[Line]:
         return run.load_lines(self._state, self._load, width)[:height] if self._state else []
 
@@ -196,7 +223,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         self._logged = state.status
         if lines is not None:
             self._log = lines
-            self.query_one("#log", Document).show(self._log_lines)
+            self._pager.show(self._log_lines)
 
     async def _look_at_load(self, state: StudyState) -> None:
         pids = [step.pid for step in running(state) if step.pid]
@@ -207,7 +234,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         seconds = now - before[0] if before else 0.0
         self._usage = now, used
         self._load = Load.between(before[1] if before else None, used, seconds, cards)
-        self.query_one("#load", Lines).redraw()
+        self._of_load.redraw()
 
     # What can be done
 

@@ -27,8 +27,8 @@ from tui.screens.base import BaseScreen, titled
 from tui.session import Failed, Go, Session, Tell
 from tui.views import search as view
 from tui.widgets.box import Box
-from tui.widgets.document import Document
 from tui.widgets.keys import Hint, Keys
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
 from tui.widgets.table import Table
 from tui.work import studies
@@ -93,7 +93,7 @@ class SearchPage(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Box(self.asked.run.name):
-            yield Document(self._head, id="head")
+            yield Pager(self._head, id="head")
             with Horizontal(id="asked"):
                 yield titled(Table(view.LIMITS, id="limits"), "limits")
                 yield titled(Table(view.TECHNIQUES, id="techniques"), "techniques")
@@ -126,7 +126,7 @@ class SearchPage(ModalScreen[None]):
         return answers.answer(self._state, self.asked.rule, self.limits)
 
     def _show(self) -> None:
-        self.query_one("#head", Document).show(self._head)
+        self.query_one("#head", Pager).show(self._head)
         self.query_one("#limits", Table).fill(view.limit_rows(self.asked.limits, self.limits))
         state = self._state
         if state is None:
@@ -164,13 +164,15 @@ class SearchPage(ModalScreen[None]):
     async def _hold(self, how: held.Wish) -> None:
         """Wish for the technique under the cursor, or take the same wish back."""
         name = self.query_one("#techniques", Table).key
-        if name is None:
+        if name is None or self._state is None:
             return
         async with self._one_by_one:
             now = self._held.get(name)
             wish: held.Wish = "free" if now is not None and now == (how == "pinned") else how
             try:
-                self._held = await asyncio.to_thread(held.wish, self.asked.run, self.asked.space, name, wish)
+                self._held = await asyncio.to_thread(
+                    held.wish, self.asked.run, self._state, self.asked.space, name, wish
+                )
             except SecateurError as error:
                 self.post_message(Failed(error))
             else:

@@ -42,10 +42,10 @@ class StartActions(BaseScreen):
         from engine.runner import launch
 
         before = self.session.study
-        run = await asyncio.to_thread(launch.create, spec, self.session.workspace)
+        run = await asyncio.to_thread(
+            functools.partial(launch.create, spec, self.session.workspace, expected=seconds or 0.0)
+        )
         self.session.show(run.name)
-        if seconds is not None:
-            self.session.expected[run.name] = seconds
         self.post_message(Go("run"))
         await asyncio.to_thread(functools.partial(launch.start, run, after=after))
         self.session.watcher.look()

@@ -32,8 +32,8 @@ from tui.session import Back, Failed, Go, Session, Tell
 from tui.views.studies import COLUMNS, SORTS, TAGS, about, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Confirm, Prompt
-from tui.widgets.document import Document
 from tui.widgets.keyinput import KeyInput
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
 from tui.widgets.table import Row, Table
 from tui.work import studies
@@ -58,6 +58,8 @@ class StudiesScreen(
         self._studies: tuple[Listed, ...] = ()
         self._sort = 0
         self._reversed = False
+        self._current: str | None = None
+        """The current study when the list was opened last."""
         self._towards: str | None = None
         """The current study, until it is listed: one that has just been started is not yet."""
 
@@ -68,7 +70,7 @@ class StudiesScreen(
             yield Static("", id="count", markup=False)
         yield Table(COLUMNS, "Reading the workspace …")
         yield self.compose_preview()
-        yield Document(self._about, id="about")
+        yield Pager(self._about, id="about")
 
     def on_mount(self) -> None:
         self.query_one("#about").can_focus = False
@@ -76,8 +78,9 @@ class StudiesScreen(
 
     def on_screen_resume(self) -> None:
         self.session.watcher.watch_list(self)
-        self._towards = self.session.study
-        self._go_towards()
+        if self.session.study != self._current:  # not where a question or a text was open over the list
+            self._current = self._towards = self.session.study
+            self._go_towards()
 
     def _go_towards(self) -> None:
         """Put the cursor on the current study once it is listed; a filter that hides it leaves the cursor alone."""
@@ -101,9 +104,9 @@ class StudiesScreen(
         """Name in the bar above the study that the places named there open."""
         study = self._pointed_study()
         if study is not None:
-            status = f"{study.status.state} {study.status.done}/{study.status.trials}"
+            status = f"{study.status.state} {study.status.fraction}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
-        self.query_one("#about", Document).show(self._about)
+        self.query_one("#about", Pager).show(self._about)
         self.rest_on(self.pointed())
 
     def _about(self, width: int) -> list[Line]:

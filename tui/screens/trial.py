@@ -36,8 +36,8 @@ from tui.views.trial import (
     steps,
 )
 from tui.widgets.confirm import Notice
-from tui.widgets.document import Document
 from tui.widgets.ending import ONWARD, paragraphs
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line
 from tui.work import studies
 
@@ -63,8 +63,8 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
 
     def compose_body(self) -> ComposeResult:
         with Horizontal():
-            yield Document(self._left, id="left")
-            yield Document(self._right, id="right")
+            yield Pager(self._left, id="left")
+            yield Pager(self._right, id="right")
 
     def show_state(self, state: StudyState | None) -> None:
         self._state, self._index = state, self.session.trial_of(state)
@@ -79,8 +79,8 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
 
     def _draw(self) -> None:
         study = self._state and self._state.name  # among its trials one goes on reading at the same place
-        self.query_one("#left", Document).show(self._left, study)
-        self.query_one("#right", Document).show(self._right, study)
+        self.query_one("#left", Pager).show(self._left, study)
+        self.query_one("#right", Pager).show(self._right, study)
 
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         """How each class did, from the files beside the measures."""
@@ -95,7 +95,7 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
         return self._state is not None
 
     def on_screen_resume(self) -> None:
-        self.query_one("#left", Document).focus()
+        self.query_one("#left", Pager).focus()
 
     def _left(self, width: int) -> list[Line]:
         parts: list[Part] = [head, errors, remarks, steps]

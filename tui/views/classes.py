@@ -45,7 +45,7 @@ def _bar(one: ClassResult, longest: int) -> Line:
     space = " " * (BAR - len(bar) - len(lost))
     change: Span = ("", "")
     if one.before is not None and one.lost:
-        change = (f"{-100 * one.lost:+6.1f} points", "bad" if one.lost >= NOTABLE else "muted")
+        change = (f"{-100 * one.lost:+z6.1f} points", "bad" if one.lost >= NOTABLE else "muted")
     taken = f"  most taken for {one.taken_for[0]} ({one.taken_for[1]})" if one.taken_for else ""
     return [
         (f"  {name}  ", ""),

@@ -7,8 +7,8 @@ from engine.text import numbers
 from engine.text.bars import bar
 from engine.text.tables import abbreviate, cell_width
 from tui.views.trial import aligned, difference
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
+from tui.widgets.wrap import wrapped
 
 LEAST_NAME, BESIDE_NAMES = 12, 40
 """Columns of a trial's name above its values, and of what else is in the table of measures."""
@@ -41,7 +41,11 @@ def lines(found: Comparison, width: int) -> list[Line]:
     out += [(), [("Parameters that differ", "accent")]]
     out += _differing(found.parameters, names, width) or [[("  none", "muted")]]
     if found.environment:
-        out += [(), [("Environment that differs", "accent")], *_differing(found.environment, names, width)]
+        out += [
+            (),
+            [("Environment that differs", "accent")],
+            *_differing(found.environment_in_words, names, width),
+        ]
     if found.layers:
         out += [
             (),

@@ -8,8 +8,8 @@ import yaml
 
 from engine.errors import Problem
 from engine.text.tables import cell_width
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
+from tui.widgets.wrap import wrapped
 
 KEY, VALUE, COMMENT, WRONG = "accent", "good", "muted", "bad"
 COMMENTS = re.compile(r"(?:^|(?<=\s))#.*")

@@ -12,8 +12,8 @@ from engine.text import numbers, tables
 from engine.text.bars import LEVELS, bar
 from engine.text.phrases import counted
 from tui.views.trial import aligned, difference
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
+from tui.widgets.wrap import wrapped
 from tui.work.knob import Dial, Turning
 
 QUALITY = "validation_accuracy"

@@ -14,8 +14,8 @@ from engine.studies.rundir import RunDir
 from engine.text.numbers import duration, percent
 from engine.text.phrases import counted
 from tui.views.trial import clock
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
+from tui.widgets.wrap import wrapped
 
 LOOK_EVERY_S = 1.0
 """Seconds between two looks at the clock and the log while a study is open."""

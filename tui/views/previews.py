@@ -27,10 +27,11 @@ from tui.lab.document import Document
 from tui.lab.fields import says
 from tui.lab.text import text_of
 from tui.views.studies import about
-from tui.widgets.document import Builder, wrapped
+from tui.widgets.pager import Builder
 from tui.widgets.painted import Line
 from tui.widgets.plot import drawn
 from tui.widgets.trials import figure_of
+from tui.widgets.wrap import wrapped
 
 FP32 = 4
 """Bytes of a parameter."""

@@ -138,17 +138,35 @@ class Names:
         return self._names
 
 
-def steps(state: StudyState, names: Mapping[str, str], width: int, height: int) -> list[Line]:
-    """All steps that are being done, and those around the first, one that trials share once; what is cut is counted.
+def followed(state: StudyState, names: Mapping[str, str], height: int) -> int:
+    """The first of the steps in view, by their names, while those that are being done are followed."""
+    active = _numbers(state, names, "running")
+    ended = _numbers(state, names, "done", "failed")
+    first = (active or ended[-1:] or [0])[0]
+    return max(0, min(first - height // 3, len(names) - height))
+
+
+def _numbers(state: StudyState, names: Mapping[str, str], *standing: str) -> list[int]:
+    """The steps that stand so, by their place among the names."""
+    return [i for i, key in enumerate(names) if state.steps[key].status in standing]
+
+
+def steps(
+    state: StudyState, names: Mapping[str, str], width: int, height: int, top: int | None = None
+) -> list[Line]:
+    """The study's steps from `top` on, one that trials share once; what is cut is counted. Without `top`, all that are
+    being done, and those around the first.
 
     `names` are its `step_names`.
     """
     rows = [(state.steps[key], name) for key, name in names.items()]
     if not rows:
         return [[("No steps yet.", "muted")]]
-    active = [i for i, (step, _) in enumerate(rows) if step.status == "running"]
-    ended = [i for i, (step, _) in enumerate(rows) if step.status in ("done", "failed")]
-    shown = _in_view(len(rows), active or ended[-1:] or [0], height)
+    if top is None:
+        active = _numbers(state, names, "running")
+        shown = _in_view(len(rows), active, followed(state, names, height), height)
+    else:
+        shown = _in_view(len(rows), (), top, height)
     room = max(NARROWEST_NAME, min(max(map(tables.cell_width, names.values())), width - STEP_BAR - 12))
     lines = [_step_line(state, *rows[i], room, width) for i in shown]
     before, more = shown[0], len(rows) - shown[0] - len(shown)
@@ -157,13 +175,12 @@ def steps(state: StudyState, names: Mapping[str, str], width: int, height: int) 
     return [*above, *lines, *below][:height]
 
 
-def _in_view(count: int, wanted: Sequence[int], height: int) -> list[int]:
-    """Which of so many rows are shown: those that are wanted, and what stands around the first of them.
+def _in_view(count: int, wanted: Sequence[int], top: int, height: int) -> list[int]:
+    """Which of so many rows are shown: those that are wanted, and those from `top` on.
 
-    >>> _in_view(9, [3, 8], 6)
+    >>> _in_view(9, [3, 8], 1, 6)
     [2, 3, 4, 8]
     """
-    top = max(0, min(wanted[0] - height // 3, count - height))
     window = range(top + (top > 0), min(top + height, count) - (top + height < count))
     return sorted(list(dict.fromkeys([*wanted, *window]))[: max(len(window), 1)])
 

@@ -10,9 +10,9 @@ from engine.results.summary import PACKED, measure_value
 from engine.search.answers import Answer
 from engine.studies.state import StudyState, TrialState
 from engine.text.phrases import counted
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
 from tui.widgets.table import Column, Row
+from tui.widgets.wrap import wrapped
 
 LIMITS = (Column("limit"), Column("asked for", rank=1))
 TECHNIQUES = (

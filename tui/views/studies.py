@@ -12,9 +12,9 @@ from engine.studies.status import OPEN
 from engine.text.bars import bar, sparkline
 from engine.text.numbers import age
 from tui.keys.action import hint
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
 from tui.widgets.table import Cell, Column
+from tui.widgets.wrap import wrapped
 
 TAGS = "tags"
 """The column that is there once a study has some."""
@@ -52,10 +52,10 @@ def cells(study: Listed, now: float, models: Mapping[str, str]) -> dict[str, Cel
     """What each column says of a study; `models` are the ends that tell models of the user's own apart."""
     status = study.status
     state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
-    trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
+    trials = status.fraction + (f" {status.failed}!" if status.failed else "")
     trials += f", {status.untimed} untimed" if status.untimed else ""
-    if status.state in OPEN and status.trials:
-        trials = f"{bar(status.done / status.trials, BAR)} {trials}"
+    if status.state in OPEN and (of := status.most or status.trials) > 0:
+        trials = f"{bar(status.done / of, BAR)} {trials}"
     role = "bad" if status.verdict == "different" else ROLES.get(status.state, "")
     old = age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–"
     return {

@@ -7,11 +7,11 @@ from engine.errors import BITS_COMMAND
 from engine.measures.latency import HEADS, cells, is_name, measured
 from engine.measures.latency import remarks as latency_remarks
 from engine.measures.table import change_text, measure, measure_text
+from engine.results import environment as surroundings
 from engine.results import failures
 from engine.results import remarks as of_trials
 from engine.results.summary import (
     baseline_value,
-    environment_rows,
     measure_names,
     measure_value,
     quality_name,
@@ -20,10 +20,10 @@ from engine.results.summary import (
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
 from tui.keys.action import hint
-from tui.widgets.document import wrapped
 from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line, Span
 from tui.widgets.trials import shown
+from tui.widgets.wrap import wrapped
 
 NEITHER = " " * len("  better")
 """Where a difference is neither better nor worse: numbers stand below each other."""
@@ -171,7 +171,7 @@ def difference(name: str, value: float | None, before: float | None) -> Span:
         return f"={NEITHER}", "muted"
     known = measure(name)
     if known.kind in ("count", "bytes", "milliseconds") and before:
-        text = f"{change / before:+.1%}".replace("%", " %")
+        text = f"{change / before:+z.1%}".replace("%", " %")
     else:
         text = change_text(name, change)
     if not known.better:
@@ -212,7 +212,7 @@ def clock(when: float) -> str:
 def environment(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Where it ran."""
     out: list[Line] = [[("Environment", "accent")]]
-    for name, text in environment_rows(state):
+    for name, text in surroundings.rows(state):
         out += [
             [(f"  {name}  ", "muted"), (part[0][0], "")]
             for part in wrapped(text, max(width - len(name) - 4, 8))

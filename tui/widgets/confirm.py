@@ -10,13 +10,14 @@ from textual.screen import ModalScreen
 
 from engine.text.tables import cell_width
 from tui.widgets.box import Box
-from tui.widgets.document import Document, wrapped
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.keys import Hint, Keys
+from tui.widgets.pager import Pager
 from tui.widgets.painted import Line, Painted, Span
+from tui.widgets.wrap import wrapped
 
 
-class _Text(Document):
+class _Text(Pager):
     """A few paragraphs, as high as they need up to half the screen."""
 
     DEFAULT_CSS = "_Text { height: auto; max-height: 16; }"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tui.keys.action import hint
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import wrapped
 
 if TYPE_CHECKING:
     from engine.results.failures import Ending, Part

@@ -21,9 +21,9 @@ from tui.keys.table import bindings
 from tui.lab.fields import Field, choice
 from tui.lab.text import Default, Typed, read
 from tui.widgets import fieldline
-from tui.widgets.document import clipped
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import clipped
 
 LEAST_HELP = 9
 """Lines kept for the help below the fields, up to half of the form; it has all that the fields leave free."""

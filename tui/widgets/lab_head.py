@@ -6,15 +6,16 @@ from engine.params import STEPS
 from engine.params.rows import summary
 from engine.presets.steps import step_at
 from engine.presets.yaml.tree import Mapping
+from engine.results.estimate import UNKNOWN
 from engine.store.paths import home
 from engine.text.tables import abbreviate, cell_width
 from tui.lab.check import Checked
 from tui.lab.document import Document
 from tui.lab.fields import Field, help_of, says, section_help
 from tui.lab.outline import ADD, TITLES, Item, amount_of
-from tui.widgets.document import wrapped
 from tui.widgets.form import Help
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import wrapped
 
 
 class Head(Painted):
@@ -35,7 +36,10 @@ class Head(Painted):
         self._origin = f"  {origin_of(document)}"
         if checked.spec is not None:
             trials = amount_of(checked.spec)
-            self._amounts = (f"{trials}, {checked.estimate}", f"{trials}, {checked.estimate.short}", trials)
+            time = checked.estimate
+            # What is not known yet is being looked for: that nobody can know it is said when that has come out.
+            looked = checked.complete or time != UNKNOWN
+            self._amounts = (f"{trials}, {time}", f"{trials}, {time.short}", trials) if looked else (trials,)
         self._status = status_of(checked, typing)
         self.redraw()
 

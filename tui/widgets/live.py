@@ -44,19 +44,14 @@ class Live(Vertical):
 
         await self.mount(Verdict(), Endings(), Plot(id="curve"), Table([Column("trial")], "", id="trials"))
 
-    def show(
-        self,
-        state: "StudyState | None",
-        settings: "StudySettings | None",
-        expected: float | None = None,
-    ) -> None:
-        """Show a study as it stands; its settings say what to plot and pick, `expected` is its estimate in seconds.
+    def show(self, state: "StudyState | None", settings: "StudySettings | None") -> None:
+        """Show a study as it stands; its settings say what to plot and pick.
 
         Only once it is complete.
         """
         from tui.widgets.plot import Plot
 
-        self.query_one(Progress).show(state, expected)
+        self.query_one(Progress).show(state)
         if state is None:
             self._show_none()
             return
@@ -76,7 +71,7 @@ class Live(Vertical):
     def _show_none(self) -> None:
         from tui.widgets.plot import Plot
 
-        self.query_one(Verdict).show("")
+        self.query_one(Verdict).show(())
         self.query_one(Plot).clear()
         self.query_one(Endings).show([])
         self.query_one(Table).fill([], [Column("trial")])

@@ -9,8 +9,8 @@ from textual.message import Message
 from engine.text.tables import abbreviate, cell_width
 from tui.keys.table import bindings
 from tui.lab.outline import ADD, Item
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import wrapped
 
 LABEL = 9
 """Columns of a section's name; the longest is `Measure`."""

@@ -16,10 +16,11 @@ from textual.widgets import Input, Static
 
 from engine.text.tables import cell_width
 from tui.widgets.box import Box
-from tui.widgets.document import Builder, Document, wrapped
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.keys import Hint, Keys
+from tui.widgets.pager import Builder, Pager
 from tui.widgets.table import Column, Row, Table
+from tui.widgets.wrap import wrapped
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Picker(ModalScreen[list[str] | None]):
             with Container(id="panes"):
                 yield Table(self._columns, "Nothing matches.", checks=self._several)
                 if self._preview:
-                    yield Document(id="preview")
+                    yield Pager(id="preview")
             yield Keys(
                 *([Hint("Space", "mark", "space")] if self._several else []),
                 Hint("Enter", "take the marked" if self._several else "choose", "enter"),
@@ -209,7 +210,7 @@ class Picker(ModalScreen[list[str] | None]):
     @work(exclusive=True, group="preview")
     async def _tell(self, preview: Preview) -> None:
         """Show the preview of the choice under the cursor once it rests there; keys never wait for it."""
-        key, pane = self.query_one(Table).key, self.query_one("#preview", Document)
+        key, pane = self.query_one(Table).key, self.query_one("#preview", Pager)
         if key is not None and key not in self._previews:
             await asyncio.sleep(RESTS_S)
             self._previews[key] = await asyncio.to_thread(preview, key)
@@ -218,7 +219,7 @@ class Picker(ModalScreen[list[str] | None]):
 
     def action_scroll_preview(self, by: int) -> None:
         if self._preview is not None:
-            self.query_one("#preview", Document).action_move(by)
+            self.query_one("#preview", Pager).action_move(by)
 
     def action_mark(self) -> None:
         """Mark the row or take its mark away, and search for the next from the beginning."""

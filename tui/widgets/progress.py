@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from engine.studies.status import OPEN, counts
 from engine.text import numbers, tables
 from engine.text.bars import bar
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import wrapped
 
 if TYPE_CHECKING:
     from engine.studies.state import StepState, StudyState
@@ -52,20 +52,18 @@ def _step(state: "StudyState") -> str:
     )
 
 
-def left(state: "StudyState", expected: float | None) -> str:
-    """The time left, as far as it is known; `expected` is what the whole was estimated to take, in seconds."""
+def left(state: "StudyState") -> str:
+    """The time left, as far as it is known."""
     seconds = state.remaining_seconds()
-    if seconds is None and expected is not None:
-        seconds = expected * (1 - state.progress)
     return f"about {numbers.duration(seconds)} left" if seconds is not None else "time left not known yet"
 
 
-def head(state: "StudyState", expected: float | None, width: int, now: float) -> list[Line]:
+def head(state: "StudyState", width: int, now: float) -> list[Line]:
     """Three lines: name and standing, a bar, what goes on."""
     from engine.results.failures import moment
 
     role = ROLES.get(state.status, "accent")
-    done = counts(state.done, len(state.trials), state.untimed, verb="") if state.trials else ""
+    done = counts(state.done, len(state.trials), state.untimed, state.most, verb="") if state.trials else ""
     failed = f", {state.failed} failed" if state.failed else ""
     going_on = state.status in OPEN
     end = now if going_on else state.finished
@@ -74,7 +72,7 @@ def head(state: "StudyState", expected: float | None, width: int, now: float) ->
         took = took and f"{took} so far"
     elif took and state.finished:
         took = f"ended {moment(state.finished)}   took {took}"
-    remaining = left(state, expected) if going_on else ""
+    remaining = left(state) if going_on else ""
     right = "   ".join(part for part in (took, remaining) if part)
     first: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{done}{failed}", "")]
     used = sum(tables.cell_width(text) for text, _ in first)
@@ -99,14 +97,12 @@ class Progress(Painted):
         super().__init__()
         self._nothing = nothing
         self._state: StudyState | None = None
-        self._expected: float | None = None
 
-    def show(self, state: "StudyState | None", expected: float | None) -> None:
-        """`expected` is how many seconds the whole study was estimated to take."""
-        self._state, self._expected = state, expected
+    def show(self, state: "StudyState | None") -> None:
+        self._state = state
         self.redraw()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         if self._state is None:
             return wrapped(self._nothing(), width, "muted")
-        return head(self._state, self._expected, width, time.time())
+        return head(self._state, width, time.time())

@@ -1,17 +1,19 @@
-"""Which of a study's models to take, in a line or two, and what to know of what is shown."""
+"""Which of a study's models to take, in a few lines, and what to know of what is shown."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.text.tables import abbreviate
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
+from tui.widgets.wrap import clipped, wrapped
 
 if TYPE_CHECKING:  # the first frame shows no study yet
     from engine.results.pick import Pick
     from engine.studies.state import StudyState
 
-MOST_LINES = 2
+WANTED_LINES, MOST_LINES = 2, 3
+"""Of the sentence: with fewer of the trial's parameters, it is told in as many lines as are wanted where that is
+possible, so that a small terminal has room for a chart; else in the most that it may have."""
+MOST_OF_NOTE = 2
 
 
 class Verdict(Painted):
@@ -21,13 +23,15 @@ class Verdict(Painted):
 
     def __init__(self) -> None:
         super().__init__()
-        self._text = ""
+        self._texts: tuple[str, ...] = ()
         self._notes: tuple[str, ...] = ()
 
-    def show(self, text: str, notes: tuple[str, ...] = ()) -> None:
-        """Show the sentence, and a line for each note; what is empty takes no room."""
-        if (text, notes) != (self._text, self._notes):
-            self._text, self._notes = text, notes
+    def show(self, texts: Sequence[str], notes: Sequence[str] = ()) -> None:
+        """Show the first of the sentences, each shorter than the one before, that has room, and notes; what is empty
+        takes no room."""
+        wanted = tuple(texts), tuple(notes)
+        if wanted != (self._texts, self._notes):
+            self._texts, self._notes = wanted
             self.refresh(layout=True)
             self.redraw()
 
@@ -39,14 +43,16 @@ class Verdict(Painted):
         from engine.results.pick import verdict
 
         without = remarks.closing(state.trials) if state and not picked else ()
-        self.show(verdict(picked) if picked else "", (*without, *notes))
+        parameters = len(picked.trial.parameters) if picked else 0
+        texts = [verdict(picked, most) for most in range(parameters, -1, -1)] if picked else ()
+        self.show(texts, (*without, *notes))
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
         return len(self.lines(width, 0))
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        wrapped_lines = wrapped(self._text, width, "good") if self._text else []
-        if len(wrapped_lines) > MOST_LINES:
-            (text, role), *_ = wrapped_lines[MOST_LINES - 1]
-            wrapped_lines = [*wrapped_lines[: MOST_LINES - 1], [(f"{text[: width - 1]}…", role)]]
-        return [*wrapped_lines, *([(abbreviate(note, width), "warn")] for note in self._notes)]
+        ways = [wrapped(text, width, "good") for text in self._texts]
+        fitting = (way for most in (WANTED_LINES, MOST_LINES) for way in ways if len(way) <= most)
+        told = next(fitting, ways[-1] if ways else [])
+        notes = (clipped(wrapped(note, width, "warn"), MOST_OF_NOTE, width) for note in self._notes)
+        return [*clipped(told, MOST_LINES, width), *(line for note in notes for line in note)]

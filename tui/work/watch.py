@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # the thread brings along what reads studies: the first frame
     from engine.studies.state import StudyState
     from tui.work.reading import Following, Listing
 
-TICK_S = 1.0
-"""Seconds between two looks."""
+TICK_S = 0.5
+"""Seconds between two looks: a step that takes a second is seen in work."""
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The check-up of one network: built, run on real images, kept and read back, exported, before anything is trained."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -31,12 +32,14 @@ from engine.compute.steps.pruning.stand_ins import stand_ins
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.onnx_training import parse
 from engine.compute.tasks import task_of
-from engine.errors import OutOfReach, Unavailable, UsageError
+from engine.errors import OutOfReach, SecateurError, Unavailable, UsageError, sentences
 from engine.machine import private
 from engine.params import (
     STEPS,
     ClusterFilters,
     PruneChannels,
+    Step,
+    step_of,
 )
 from engine.params.catalog import own_code
 from engine.params.overlays import Overlay
@@ -100,16 +103,10 @@ def _checked(tried: Tried) -> dict[str, Any]:
     if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):
         notes += _trained(tried, model, images, targets)
     context = Context(data, tried.device, tried.seed, 0, "", Path(), lambda _event: None)
-    fits = Fits(model, images, context)
+    fits = Fits(lambda: model, images, context)
     _check_changes(network, tried.wanted["changes"], fits)
     if not isinstance(model, QuantizedNetwork):
-        for kind, values in tried.wanted["fits"]:
-            step = STEPS[kind].model_validate(values)
-            try:
-                fits.check(step)
-            except OutOfReach as error:  # called as the preset and its sweep call it
-                title = f"{step.address}.{error.title}"
-                raise OutOfReach(error.field, error.most, title, error.detail, error.remedy) from error
+        notes += _check_fits(fits, tried.wanted["fits"])
     notes += fits.out_of_reach()
     _check_passed(model, tried.wanted["layers"], images)
     if layout_of(model) != torch.channels_last:
@@ -200,6 +197,43 @@ def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]], fits:
         elif step is ClusterFilters or step.makes not in (None, Overlay.MASK):
             title = f"{kind} can't change weights that the network's own code computes"
             overlays.refuse(prunable_layers(model, tuple(skip)), step, title=title, undoes=())
+
+
+def _check_fits(
+    fits: Fits, wanted: list[tuple[list[dict[str, Any]], bool, str, dict[str, Any]]]
+) -> list[str]:
+    """Notes on steps that may find too little to do behind others. Raises SecateurError for those that surely do."""
+    notes = []
+    for before, sure, kind, values in wanted:
+        step, there = step_of({"kind": kind, **values}), fits
+        changed = [step_of(one) for one in before]
+        for earlier in changed:
+            there = there.behind(earlier)
+        try:
+            there.check(step)
+        except SecateurError as error:
+            refused = _of_step(step, changed, error)
+            if sure:
+                raise refused from error
+            notes.append(
+                f"{step.address} may be refused, depending on what training makes of the layers before it: "
+                f"{refused.sentence}"
+            )
+    return notes
+
+
+def _of_step(step: Step, changed: Sequence[Step], error: SecateurError) -> SecateurError:
+    """What a check said of a step behind those that changed the network's layers, as the preset calls them."""
+    behind = (
+        f"That is said of the layers that {listed([one.address for one in changed])} leaves."
+        if changed
+        else ""
+    )
+    detail = sentences(error.detail, behind)
+    if not isinstance(error, OutOfReach):
+        return SecateurError(error.title, detail, error.remedy)
+    title = f"{step.address}.{error.title}"  # called as the preset and its sweep call it
+    return OutOfReach(error.field, error.most, title, detail, error.remedy)
 
 
 def _check_passed(model: nn.Module, named: list[tuple[str, str, list[str]]], images: Tensor) -> None:

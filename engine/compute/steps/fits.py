@@ -1,17 +1,24 @@
 """Whether a network has what a step works on: the step's own checks, made before anything is trained."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property, partial
+
 import torch
 from torch import nn
 
-from engine.compute.context import Context
+from engine.compute.context import Context, to_device
+from engine.compute.data import Split, Subset
+from engine.compute.layers.copies import copied
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import prunable_layers
+from engine.compute.steps.apply import apply
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.channels.graph import Graph
 from engine.compute.steps.channels.narrower import with_graph
 from engine.compute.steps.channels.outcome import out_of_reach
 from engine.compute.steps.channels.step import check_channels
-from engine.compute.steps.clustering.filters import check_merging
+from engine.compute.steps.clustering.filters import check_filters
 from engine.compute.steps.clustering.kernels import worth_it
 from engine.compute.steps.clustering.weights import check_length
 from engine.compute.steps.distillation import features
@@ -30,19 +37,39 @@ from engine.params import (
     Sensitivity,
     Step,
 )
-from engine.params.clustering import Merged
+from engine.params.cluster_weights import Product
 from engine.params.distillation import Inside, NoTeacher, Relational
+
+FEW = 16
+"""Training images by which steps are tried whose layers later steps work on: what these compute does not count."""
 
 Prepared = tuple[nn.Module, Graph]
 """A network that is ready for channels to be taken out of it, and which can be."""
 
 
 class Fits:
-    """Checks steps against one network that no step has changed yet, on the device of its context."""
+    """Checks steps against one network, which is made when it is first needed, on the device of its context."""
 
-    def __init__(self, model: nn.Module, images: torch.Tensor, context: Context) -> None:
-        self._model, self._images, self._context = model, images, context
+    def __init__(self, made: Callable[[], nn.Module], images: torch.Tensor, context: Context) -> None:
+        self._made, self._images, self._context = made, images, context
         self._ready: dict[tuple[str, ...], Prepared] = {}
+        self._behind: dict[str, Fits] = {}
+
+    @cached_property
+    def _model(self) -> nn.Module:
+        return self._made()
+
+    def behind(self, step: Step) -> "Fits":
+        """Checks against the network that the step leaves of this one, tried on a few images."""
+        changed = partial(self._changed, step)
+        return self._behind.setdefault(repr(step), Fits(changed, self._images, self._context))
+
+    def _changed(self, step: Step) -> nn.Module:
+        data = self._context.data
+        order = data.train.spread(FEW)
+        few = Split(Subset(data.train.images, order), data.train.labels[order])
+        context = replace(self._context, data=replace(data, train=few))
+        return to_device(apply(step, copied(self._model), context), context.device)
 
     def check(self, step: Step) -> None:
         """Raises SecateurError where the shapes of the network's layers leave the step nothing to do, or less than it
@@ -54,16 +81,17 @@ class Fits:
             case Sensitivity(of="channels"):
                 self.prepared(step.skip)
             case PruneWeights(pattern=str(pattern)):
-                patterned(prunable_layers(self._model, step.skip), pattern)
+                patterned(self._changeable(step, prunable_layers(self._model, step.skip)), pattern)
             case PruneBlocks():
                 with evaluating(self._model):
                     check_blocks(self._model, [self._images], step)
-            case ClusterFilters(method=Merged()):
-                check_merging(self._model, step, self._context)
+            case ClusterFilters():
+                with evaluating(self._model):
+                    check_filters(self._model, step, self._context)
             case ClusterKernels():
-                worth_it(self._model, step)
-            case ClusterWeights():
-                check_length(self._model, step)
+                self._changeable(step, worth_it(self._model, step))
+            case ClusterWeights(method=Product(length=length)):
+                check_length(self._changeable(step, prunable_layers(self._model, step.skip)), step, length)
             case Distill(method=Inside() | Relational()) if not isinstance(step.teacher, NoTeacher):
                 features.check_maps(features.outputs(self._model, self._images[:1]), ())
             case _ if step.named:
@@ -80,6 +108,9 @@ class Fits:
             able_layers(self._model, step.model_copy(update={"layers": layers}), self._context)
         elif own:
             changeable(self._model, own, self._context, step.kind, own)
+
+    def _changeable(self, step: Step, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+        return changeable(self._model, layers, self._context, step.kind)
 
     def prepared(self, skip: tuple[str, ...]) -> Prepared:
         """Raises SecateurError where no channel can be taken out, or `skip` names no layer."""

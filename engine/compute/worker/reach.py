@@ -26,7 +26,7 @@ from engine.compute.steps.apply import apply
 from engine.compute.worker.commit import computing, read_data
 from engine.errors import OutOfReach, SecateurError
 from engine.machine import private
-from engine.params import STEPS
+from engine.params import step_of
 from engine.params.preset import Latency, Model
 from engine.search.reach import TOGETHER
 from engine.studies.job import JobRequest
@@ -157,8 +157,7 @@ class _Reach:
     ) -> nn.Module:
         """The model after a step. Where it can't go as far as the search would have it go, it goes as far as it can,
         and `given` says so."""
-        values = dict(given)
-        step = STEPS[values.pop("kind")].model_validate(values)
+        step = step_of(given)
         seed_everything(self.seed, "step", number)
         partial = self.scratch / f"partial-{number}"
         context = Context(

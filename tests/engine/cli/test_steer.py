@@ -7,7 +7,9 @@ import pytest
 
 from engine.cli.main import main
 from engine.presets import spec
+from engine.studies import events as ev
 from engine.studies import rundir
+from engine.studies.log import EventLog
 from engine.studies.settings import to_json
 
 PRESET = """\
@@ -43,3 +45,17 @@ def test_wishes_add_up_and_are_taken_back(tmp_path: Path, capsys: pytest.Capture
     assert "finetune is no technique" in steer("--forbid", "finetune", code=2)
     nothing = steer("--forbid", "prune.weights", "--forbid", "quantize.weights", code=2)
     assert "Nothing would be left that compresses" in nothing
+
+
+def test_a_search_that_confirms_its_finalists_takes_no_wishes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = spec.parse(PRESET, "p")
+    text = spec.to_yaml(read.document)
+    run = rundir.create(tmp_path, "p", text, {"name": "p"}, to_json(read, text))
+    log = EventLog(run.events)
+    log.append(ev.Proposed(round=0, purpose="confirm", trials=[]))
+    log.close()
+    assert main(["steer", "p-1", "--pin", "prune.weights", "--workspace", str(tmp_path)]) == 2
+    assert "p-1 tries no more candidates" in capsys.readouterr().err
+    assert main(["steer", "p-1", "--workspace", str(tmp_path)]) == 0

@@ -88,6 +88,13 @@ NOT_YAML = [
 ]
 
 SECTIONS = [
+    Case(
+        "a text of lines for a group",
+        "model: |\n  a\n  b\ndata: {name: digits}\nsteps: [train]\n",
+        1,
+        "model",
+        ("given 'a·b·'", 'write model: {name: "a\\nb\\n"}'),
+    ),
     whole("no model", "data: {name: digits}\nsteps: [train]\n", 1, "model", "is missing"),
     whole("no data", "model: {name: resnet20}\nsteps: [train]\n", 1, "data", "is missing"),
     whole("no steps", HEAD, 1, "steps", "is missing", "a list of steps"),

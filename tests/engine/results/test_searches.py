@@ -126,3 +126,9 @@ def test_the_table_has_the_front_and_the_finalists() -> None:
         "finalist 0",
         "uncompressed",
     ]
+
+
+def test_a_round_that_an_engine_has_not_told_again_is_not_done() -> None:
+    found = state()
+    found.apply(ev.Planned(trials=[trial(0, None, "", -1) | {"measure": "tm", "proposal": {}}]))
+    assert searches.doing(found).endswith("0 of 2 done")

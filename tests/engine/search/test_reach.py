@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine.errors import UsageError
-from engine.params import STEPS
+from engine.params import step_of
 from engine.presets import spec
 from engine.search import reach
 from engine.search.task import Task
@@ -103,9 +103,7 @@ def test_steps_are_tried_without_what_costs_time() -> None:
     for technique in reach._techniques(read):
         for level in technique["levels"]:
             if level is not None:
-                given = dict(level)
-                step = STEPS[given.pop("kind")].model_validate(given)
-                assert step.compresses
-                assert "criterion" not in given and given.get("repair") is not True
+                assert step_of(level).compresses
+                assert "criterion" not in level and level.get("repair") is not True
     names = [technique["name"] for technique in reach._techniques(read)]
     assert names == ["prune.channels", "quantize.weights"]

@@ -8,7 +8,7 @@ import pytest
 
 from engine.presets import spec
 from engine.results.searches import CANDIDATE
-from engine.search import dominance, rounds, sampler
+from engine.search import dominance, rounds, sampler, siblings
 from engine.search.choice import margin
 from engine.search.history import Candidate
 from engine.search.ranking import Ranking
@@ -84,8 +84,8 @@ def test_rounds_are_full_and_nothing_is_tried_twice(task: Task) -> None:
     entries = [entry for one in carried_out(task, 8) for entry in one.entries]
     assert len(entries) == 8 * 4
     assert len({(entry.candidate, entry.rung) for entry in entries}) == len(entries)
-    new = [str(entry.point) for entry in entries if entry.rung == 0]
-    assert len(set(new)) == len(new)
+    new = {entry.candidate: str(entry.point) for entry in entries}
+    assert len(set(new.values())) == len(new)
     assert all(entry.role == CANDIDATE for entry in entries)
 
 
@@ -95,12 +95,64 @@ def test_who_goes_on_is_of_the_better_half_of_its_rung_then(task: Task) -> None:
         rank = Ranking.of(task, known)
         for entry in round_.entries:
             at[entry.rung] += 1
-            if entry.rung:
+            if entry.candidate in {one.number for one in known}:
                 rung = entry.rung - 1
                 there = {one.number: last for one in known if (last := one.outcomes.get(rung)) is not None}
                 better = sorted(there, key=lambda n: (rank.key(there[n], rung), n))[: len(there) // 2]
                 assert entry.candidate in better
     assert at[0] > at[1] > at[2] > 0
+
+
+def test_other_bits_of_what_is_trained_begin_where_it_is(task: Task) -> None:
+    """They share all trainings in the store; half of the room for new candidates at most."""
+    shared = 0
+    for round_, known in followed(task, 12):
+        new = [entry for entry in round_.entries if entry.candidate not in {one.number for one in known}]
+        for entry in new:
+            assert entry.point is not None
+            trained = task.space.trainings(entry.point)
+            alike = [one.rung for one in known if task.space.trainings(one.point) == trained]
+            assert entry.rung == max(alike, default=0)
+            shared += bool(alike)
+        assert sum(bool(entry.rung) for entry in new) <= (len(new) + 1) // 2
+    assert shared > 4
+
+
+@pytest.mark.parametrize(
+    ("loss", "size", "goal", "bits"),
+    [
+        (0.01, 20.0, "smallest: size.packed", [3]),
+        (0.05, 20.0, "smallest: size.packed", [5, None]),
+        (0.01, 20.0, "most_accurate: true", [5, None]),
+        (0.01, 80_000.0, "most_accurate: true", [3]),
+        (0.01, 20.0, "fastest: {runtime: onnxruntime}", []),
+    ],
+    ids=["within", "loses too much", "smaller than it must be", "too large", "as fast with other bits"],
+)
+def test_the_best_are_asked_for_the_value_beside(
+    loss: float, size: float, goal: str, bits: list[int]
+) -> None:
+    limits = "{accuracy: -2 points, size.packed: 50 kB}"
+    text = PRESET.replace("smallest: size.packed", goal).replace("{accuracy: -2 points}", limits)
+    task = Task.of(spec.parse(text, "p"))
+    amounts = dict.fromkeys(task.names, (size, 100000.0))
+    point = {"prune.weights.sparsity": 0.5, "quantize.weights.bits": 4, "quantize.weights.enabled": True}
+    known = [Candidate(0, point, {2: Outcome(0, 0.99 - loss, loss, amounts)})]
+    found = [*siblings.siblings(task, known, Ranking.of(task, known))]
+    assert [task.space.canonical(one) for one in found] == [
+        task.space.canonical(
+            point | {"quantize.weights.bits": one or 4, "quantize.weights.enabled": one is not None}
+        )
+        for one in bits
+    ]
+
+
+def test_a_step_that_was_off_is_tried_on_what_was_trained_without_it(task: Task) -> None:
+    point = {"prune.weights.sparsity": 0.5, "quantize.weights.enabled": False}
+    known = [Candidate(0, point, {2: Outcome(0, 0.98, 0.01, {"size.packed": (20.0, 100_000.0)})})]
+    (found,) = siblings.siblings(task, known, Ranking.of(task, known))
+    assert found == point | {"quantize.weights.enabled": True, "quantize.weights.bits": 4}
+    assert siblings.begun(task, known, task.space.canonical(found)) == 2
 
 
 def test_what_may_miss_a_limit_by_bad_luck_alone_goes_on(task: Task) -> None:
@@ -121,7 +173,7 @@ def test_what_is_milder_than_one_that_is_too_large_is_not_tried(task: Task) -> N
     for round_, known in followed(task, 12):
         bound = Ranking.of(task, known).bound(known, task.search.finalists)
         for entry in round_.entries:
-            if entry.rung == 0 and entry.point is not None:
+            if entry.candidate == len(known) and entry.point is not None:
                 harsher = [one.point for one in known if dominance.milder(task.space, entry.point, one.point)]
                 sizes = [o.amounts["size.packed"][0] for p in harsher if (o := computed(dict(p), 0))]
                 assert all(size <= dominance.SLACK * bound for size in sizes)
@@ -130,10 +182,7 @@ def test_what_is_milder_than_one_that_is_too_large_is_not_tried(task: Task) -> N
 def test_new_candidates_are_not_next_to_known_ones_while_there_is_room(task: Task) -> None:
     """Two such are often one network, because channels and zeros are whole numbers."""
     points = [
-        entry.point
-        for one in carried_out(task, 8)
-        for entry in one.entries
-        if entry.rung == 0 and entry.point
+        *{e.candidate: e.point for one in carried_out(task, 8) for e in one.entries if e.point}.values()
     ]
     (sparsity,) = (one for one in task.space.dimensions if one.path == "prune.weights.sparsity")
     alike = [
@@ -175,7 +224,7 @@ def test_milder_is_no_harsher_in_any_technique(
 
 def test_a_search_that_knows_more_proposes_better(task: Task) -> None:
     """Late candidates are nearer to the best of the world above than early ones."""
-    new = [e.point for one in carried_out(task, 12) for e in one.entries if e.rung == 0 and e.point]
+    new = [*{e.candidate: e.point for one in carried_out(task, 12) for e in one.entries if e.point}.values()]
     sizes = [
         outcome.amounts["size.packed"][0] if (outcome := computed(p, 2)) and outcome.loss < 0.02 else 1e6
         for p in new
@@ -224,7 +273,7 @@ def test_a_forbidden_technique_is_not_proposed_trained_on_or_confirmed_any_more(
     following = rounds.search(forbidding, known, 3)
     assert following is not None and following.held == {"quantize.weights": False}
     assert all(entry.point and not quantized(entry.point) for entry in following.entries)
-    assert any(entry.rung == 0 for entry in following.entries)
+    assert any(entry.candidate == len(known) for entry in following.entries)
     confirmed = rounds.confirm(forbidding, known, 1)
     assert confirmed is not None
     assert all(not quantized(entry.point) for entry in confirmed.entries if entry.point is not None)
@@ -247,7 +296,7 @@ def test_who_can_become_no_finalist_is_not_trained_on(task: Task) -> None:
         following = rounds.search(task, known, count)
         assert following is not None
         for entry in following.entries:
-            if entry.rung and entry.candidate is not None:
+            if entry.candidate in ended:
                 assert task.amount(ended[entry.candidate]) <= sizes[task.search.finalists - 1]
 
 

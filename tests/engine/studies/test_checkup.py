@@ -49,24 +49,50 @@ def test_what_becomes_of_the_exported_file_is_told(step: str, onnx: str) -> None
     assert [node.material["onnx"] for node in job.nodes] == [onnx]
 
 
-def test_what_a_step_asks_of_layers_is_noted_until_they_change() -> None:
-    """Behind channels that went, only that step's end tells what is left; but feature maps do not come back."""
+def test_what_a_step_asks_of_layers_is_noted_with_what_changed_them() -> None:
+    """Behind channels that go by trained weights, an example alone tells what is left, and nothing behind those that go
+    by measured times; but feature maps do not come back."""
     steps = """\
   - {train: {epochs: 3}}
   - prune.weights: {pattern: "2:4"}
   - prune.channels: {speedup: 3, repair: false}
+  - prune.blocks: {enabled: false}
   - cluster.kernels: {entries: 8}
   - distill: {method: attention, epochs: 2}
+  - prune.channels: {id: timed, latency: {speedup: 2}}
+  - cluster.filters: {id: merged}
 """
     read = spec.parse(f"{PRESET.partition('steps:')[0]}steps:\n{steps}", "p")
     on = machine(read.settings)
     plan = make(read, {data_id(trial): "any" for trial in read.trials}, on)
     (job,) = checkup.jobs(plan, on, sources_of(read, Path.cwd()))
     (node,) = job.nodes
+    went = {"kind": "prune.channels", "speedup": 3.0, "repair": False, "calibrate": False}
     assert node.material["fits"] == [
-        ["prune.weights", {"pattern": "2:4"}],
-        ["prune.channels", {"speedup": 3.0}],
-        ["distill", {"method": {"kind": "attention"}}],
+        [[], True, "prune.weights", {"pattern": "2:4"}],
+        [[], True, "prune.channels", {"speedup": 3.0}],
+        [[went], False, "cluster.kernels", {"entries": 8}],
+        [[], True, "distill", {"method": {"kind": "attention"}}],
+        [[went], False, "prune.channels", {"id": "timed", "latency": {"speedup": 2.0}}],
+    ]
+
+
+def test_what_goes_whatever_weights_are_surely_leaves_what_it_leaves() -> None:
+    steps = """\
+  - prune.channels: {scope: local, ratio: 0.3}
+  - factorize: {scheme: spatial}
+  - cluster.filters
+  - prune.blocks
+"""
+    read = spec.parse(f"{PRESET.partition('steps:')[0]}steps:\n{steps}", "p")
+    on = machine(read.settings)
+    plan = make(read, {data_id(trial): "any" for trial in read.trials}, on)
+    (job,) = checkup.jobs(plan, on, sources_of(read, Path.cwd()))
+    (node,) = job.nodes
+    fits = [([one["kind"] for one in before], sure, kind) for before, sure, kind, _ in node.material["fits"]]
+    assert fits[2:] == [
+        (["prune.channels", "factorize"], True, "cluster.filters"),
+        (["prune.channels", "factorize", "cluster.filters"], True, "prune.blocks"),
     ]
 
 
@@ -79,7 +105,7 @@ def test_what_is_laid_over_weights_leaves_layers_as_they_were(kind: str) -> None
     plan = make(read, {data_id(trial): "any" for trial in read.trials}, on)
     (job,) = checkup.jobs(plan, on, sources_of(read, Path.cwd()))
     (node,) = job.nodes
-    assert ["prune.channels", {"speedup": 3.0}] in node.material["fits"]
+    assert [[], True, "prune.channels", {"speedup": 3.0}] in node.material["fits"]
 
 
 def test_what_rules_out_a_named_layer_is_noted_until_layers_are_called_otherwise() -> None:
@@ -96,7 +122,10 @@ def test_what_rules_out_a_named_layer_is_noted_until_layers_are_called_otherwise
         make(read, {data_id(trial): "any" for trial in read.trials}, on), on, sources_of(read, Path.cwd())
     )
     (node,) = job.nodes
-    assert node.material["fits"][1:] == [
-        ["prune.weights", {"layers": {"conv1": 0.5}}],
-        ["factorize", {"layers": {"layer1.0.conv1": 0.5}}],
+    assert node.material["fits"][1:3] == [
+        [[], True, "prune.weights", {"layers": {"conv1": 0.5}}],
+        [[], True, "factorize", {"layers": {"layer1.0.conv1": 0.5}}],
     ]
+    before, sure, kind, _ = node.material["fits"][3]
+    assert [one["kind"] for one in before] == ["prune.channels", "factorize"]
+    assert kind == "quantize.weights" and not sure

@@ -68,6 +68,16 @@ def test_time_between_engines_and_before_its_turn_is_not_worked() -> None:
     assert state.worked == 8.0
 
 
+def test_epochs_that_come_from_the_store_were_not_worked_since_then() -> None:
+    """A search's budget of hours would be used up by the age of what it reuses."""
+    state = replayed(
+        replace(started(), time=10_000.0),
+        replace(epoch("t", 1), time=100.0),
+        replace(finished("t", reused=True), time=10_002.0),
+    )
+    assert state.worked == 2.0
+
+
 def test_a_task_that_was_lost_has_ended_when_the_study_is_taken_up_again() -> None:
     begun = ev.TaskStarted(task="7_0.0", name="7_0", stage="plan1", host="n1")
     state = replayed(
@@ -243,3 +253,10 @@ def test_a_long_log_is_replayed_in_seconds(tmp_path: Path) -> None:
 def test_an_empty_state_has_no_numbers() -> None:
     state = StudyState()
     assert (state.progress, state.done, state.remaining_seconds()) == (0.0, 0, None)
+
+
+def test_until_steps_tell_the_time_left_is_what_was_expected_whoever_asks(tmp_path: Path) -> None:
+    run = folder(tmp_path, started(), planned(TWO), finished("t", reused=True), finished("tm", reused=True))
+    run.write_status(replace(run.stored_status(), state="running", expected=60.0, executor="slurm"))
+    first, second = load(run.path), load(run.path)
+    assert first.remaining_seconds() == second.remaining_seconds() == 60.0 * (1 - first.progress)

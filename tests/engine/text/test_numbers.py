@@ -29,6 +29,11 @@ from engine.text import numbers, tables
         ("seconds", 80, "1 m 20 s"),
         ("peak_memory", 1_500_000_000, "1.50 GB"),
         ("epochs", 12, "12"),
+        ("sparsity", 0.9996, "99.96 %"),
+        ("sparsity", 0.0002, "0.02 %"),
+        ("accuracy", 0.99998, "99.998 %"),
+        ("accuracy", 1 - 1e-12, "100.00 %"),
+        ("size.packed", -0.0, "0 B"),
     ],
 )
 def test_a_measure_is_written_in_its_unit(name: str, value: float, text: str) -> None:
@@ -45,6 +50,10 @@ def test_a_measure_is_written_in_its_unit(name: str, value: float, text: str) ->
         ("parameters", 1200, "+1.20 k"),
         ("size.packed", -4_000, "-4.00 kB"),
         ("accuracy", None, numbers.MISSING),
+        ("accuracy", -1e-17, "0.00 points"),
+        ("sparsity", 0.9996, "+99.96 points"),
+        ("speedup.torch.1", -0.001, "0.00×"),
+        ("distillation_gain", -1e-6, "0.00 points"),
     ],
 )
 def test_a_difference_has_its_sign_and_is_in_points_between_percentages(

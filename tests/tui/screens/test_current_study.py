@@ -115,7 +115,8 @@ async def test_a_trial_of_another_study_is_read_from_its_beginning(tmp_path: Pat
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "one-1  trial 9")
         await pilot.press("G", "right")
-        text = await shows(pilot, "Environment", "packages.torch")
+        text = await shows(pilot, "Environment", "threads of a trial")
+        assert "memory_bytes" not in text and "packages." not in text
         assert "trial 10" not in text, "among the trials of a study one goes on reading at the same place"
         app.session.show("two-1")
         await pilot.press("3", "5")
@@ -131,3 +132,20 @@ async def test_that_there_is_no_study_is_not_said_while_one_is_read(
     monkeypatch.setattr(app.session.watcher, "subscribe", lambda *_: None)
     async with app.run_test(size=(80, 24)) as pilot:
         assert "No study yet" not in await shows(pilot, "commands")
+
+
+async def test_a_question_over_the_list_leaves_the_cursor_where_it_is(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        fabricate.finished(tmp_path, name)
+    app = Lab(None, tmp_path, "studies")
+    app.session.show("two-1")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "› two-1", "one-1")
+        await pilot.press("down" if app.screen.query_one(Table).rows[0].key == "two-1" else "up")
+        await shows(pilot, "› one-1")
+        await pilot.press("d")
+        await shows(pilot, "Delete one-1?")
+        await pilot.press("enter")  # the focus is on keeping
+        await shows(pilot, "› one-1")
+        await pilot.press("d")
+        await shows(pilot, "Delete one-1?")

@@ -14,7 +14,7 @@ from tests.tui.screens.test_screens import shows, until
 from tui import themes
 from tui.app import Lab
 from tui.patches import letters
-from tui.widgets.document import Builder
+from tui.widgets.pager import Builder
 from tui.widgets.picker import Choice, Picker
 from tui.widgets.plot import drawn
 from tui.widgets.table import Table

@@ -129,6 +129,23 @@ async def test_techniques_are_pinned_and_forbidden_but_not_all_of_them(run: RunD
         assert held.wished(run, space) == {"prune.weights": False}
 
 
+async def test_a_search_that_is_through_takes_no_wishes(run: RunDir) -> None:
+    log = EventLog(run.events)
+    log.append(ev.Chosen(trial=2, sure=True, candidates=3, lines=["It won."]))
+    log.append(ev.StudyFinished(state="done"))
+    log.close()
+    space = spec.parse(PRESET, "p").space
+    assert space is not None
+    app = Lab(None, run.workspace, "run")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "p-1")
+        await pilot.press("s")
+        await shows(pilot, "it is through")
+        await pilot.press("p")
+        await shows(pilot, "p-1 tries no more candidates", "It is through.", "secateur resume p-1")
+        assert held.wished(run, space) == {}
+
+
 async def test_a_trial_of_the_front_is_opened_and_becomes_a_preset(run: RunDir) -> None:
     app = Lab(None, run.workspace, "run")
     async with app.run_test(size=(120, 40)) as pilot:

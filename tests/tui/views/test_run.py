@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from engine.studies import events as ev
 from engine.studies.parts import StepState, TrialState
 from engine.studies.state import StudyState
+from engine.testing import events as made
 from engine.testing import folders as fabricate
+from tests.engine.results import test_searches as searches
 from tui.views.run import Names, is_trained, step_names, steps
 from tui.widgets.progress import head
 
@@ -74,6 +77,65 @@ def test_training_is_over_once_only_latency_is_to_come(tmp_path: Path) -> None:
 def test_the_time_left_is_said_once(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path, "a").start()
     study.trial(0)
+    study.state.expected = 90.0
     for width in range(40, 140):
-        first, _, last = ("".join(text for text, _ in line) for line in head(study.state, 90.0, width, NOW))
+        first, _, last = ("".join(text for text, _ in line) for line in head(study.state, width, NOW))
         assert f"{first} {last}".count("left") == 1, width
+
+
+def test_steps_are_read_from_any_of_them_to_the_first_and_the_last(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path, "a").start()
+    names = step_names(study.state)
+    keys = list(names)
+    study.state.steps[keys[30]].status = "running"
+
+    def shown(top: int) -> list[str]:
+        return ["".join(text for text, _ in line) for line in steps(study.state, names, 78, 7, top)]
+
+    first, last = shown(0), shown(len(keys) - 7)
+    assert first[0].startswith("✓ train") and first[-1] == f"  ↓ {len(keys) - 6} more"
+    assert last[0] == f"  ↑ {len(keys) - 6} before" and "latency global 95 %" in last[-1]
+    assert not any(line.startswith("▶") for line in (*first, *last))
+
+
+def of_search(**budget: float) -> StudyState:
+    """A search that has made its baseline."""
+    state = StudyState()
+    baseline = searches.trial(0, None, "", -1) | {"measure": "tm", "proposal": {}}
+    for event in (
+        made.started(),
+        ev.Planned(trials=[baseline], **budget),  # type: ignore[arg-type]
+        made.finished("t"),
+        made.finished("f-1-0"),
+        made.finished("tm", made.measures(0.9)),
+    ):
+        state.apply(event)
+    return state
+
+
+def test_of_a_search_no_total_is_told_but_the_most_it_can_come_to() -> None:
+    def first(state: StudyState) -> str:
+        return "".join(text for text, _ in head(state, 78, NOW)[0])
+
+    state = of_search(most_trials=73)
+    assert "running 1 trial, of at most 73" in first(state) and state.fraction == "1/≤73"
+    state.apply(ev.Proposed(round=0, purpose="search", trials=[searches.trial(1, 0, "candidate", 0)]))
+    assert "running 1 trial, of at most 73" in first(state) and state.progress == 1 / 73
+    state.apply(ev.Chosen(trial=1, sure=True, candidates=1, lines=[]))
+    assert "1 of 2 trials" in first(state) and state.fraction == "1/2"
+    assert "running 1 trial " in first(of_search(most_trials=-1, most_hours=2.0))
+
+
+def test_what_is_left_of_a_search_is_more_than_its_round() -> None:
+    state = of_search(most_trials=9)
+    assert state.remaining_seconds() is None
+    rounds = [searches.trial(index, index - 1, "candidate", 0) for index in (1, 2)]
+    state.apply(ev.Proposed(round=0, purpose="search", trials=rounds))
+    state.apply(made.finished("f0-0"))
+    state.apply(made.finished("m1", made.measures(0.9)))
+    assert state.remaining_seconds() == 7 * 4.0, (
+        "of nine trials two are done; one took two steps of two seconds"
+    )
+    timed = of_search(most_trials=-1, most_hours=1.0)
+    timed.worked = 600.0
+    assert (timed.remaining_seconds(), timed.progress) == (3000.0, 1 / 6)

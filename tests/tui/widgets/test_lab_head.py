@@ -40,12 +40,23 @@ async def test_a_narrow_head_keeps_the_mark_of_an_edit_and_the_number_of_trials(
         head = screen.query_one(Head)
         document = Document.open(preset)
         document.change(lambda root: put(root, Address(None, "seed"), node_of(3)), "set seed")
-        head.show(document, dataclasses.replace(screen.checked, estimate=estimate))
+        head.show(document, dataclasses.replace(screen.checked, estimate=estimate, complete=True))
         first = "".join(text for text, _ in head.lines(80, 2)[0])
         assert cell_width(first) <= 80
         assert "mobilenetv3-mixed-precision (edited)" in first
         assert "6 trials, " in first
         assert "…" not in first
+
+
+async def test_how_long_it_takes_is_unknown_only_once_that_has_been_looked_for(tmp_path: Path) -> None:
+    preset = shipped.find("quickstart")
+    async with lab(tmp_path, (120, 40), preset) as (screen, _):
+        head, document = screen.query_one(Head), Document.open(preset)
+        for complete in (False, True):
+            head.show(document, dataclasses.replace(screen.checked, estimate=Estimate(), complete=complete))
+            first = "".join(text for text, _ in head.lines(118, 2)[0])
+            assert "14 trials" in first
+            assert ("time unknown" in first) == complete
 
 
 async def test_a_name_too_long_is_cut_before_the_mark_of_an_edit(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from textual.geometry import Region
 from engine.plotting.figure import Figure, Reference
 from tests.engine.plotting.lines import series
 from tui import themes
-from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 from tui.widgets.plot import Plot
 from tui.widgets.table import Column, Row, Table
+from tui.widgets.wrap import wrapped
 
 
 class Host(App[None]):
@@ -194,3 +194,8 @@ def test_wrapping_loses_nothing() -> None:
     lines = ["".join(span[0] for span in line) for line in wrapped(text, 10)]
     assert all(len(line) <= 10 for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_number_stays_with_its_unit() -> None:
+    lines = ["".join(span[0] for span in line) for line in wrapped("takes 12.9 kB, loses 1 % of 30", 13)]
+    assert lines == ["takes", "12.9 kB,", "loses 1 % of", "30"]

@@ -13,6 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from engine.compute.layers.masks import folded
 from engine.compute.layers.passes import all_outputs, calls, tensors_in
 from engine.compute.layers.shared import SharedConv2d
+from engine.compute.memory import lacks_memory
+from engine.compute.models.layout import FAILURES
+from engine.errors import SecateurError, said_by
 
 SCALE = 1024.0
 """What tells ReLU, which only scales with its input, from ReLU6 or SiLU; a power of two, exact in floating point."""
@@ -47,11 +50,22 @@ def chains(model: nn.Module, example: Tensor) -> list[Chain]:
     Candidates come from torch-pruning's dependency graph (Fang et al. 2023): a convolution coupled to nothing but a
     BatchNorm, operations without weights and one consumer. Whether these operations work on each channel alone is
     then tried out: channels exchanged before them must come out exchanged behind them.
+
+    Raises SecateurError where torch-pruning can't follow the channels.
     """
     plain = folded(model).cpu().eval().requires_grad_(True)
     # A network in double precision as a whole takes images in it.
     example = example.cpu().to(next(plain.parameters(), example).dtype)
-    candidates = [chain for chain in _candidates(plain, example) if chain is not None]
+    try:
+        candidates = [chain for chain in _candidates(plain, example) if chain is not None]
+    except FAILURES as error:  # of the library, as on ShuffleNetV2
+        if lacks_memory(error):
+            raise
+        raise SecateurError(
+            "The network's channels can't be followed to see which filters can be merged",
+            f"torch-pruning ends on it with {type(error).__name__}: {said_by(error)[0]}.",
+            "Use method: shared without fold, which leaves layers as wide as they are.",
+        ) from error
     with all_outputs(plain, example[:1]) as several:
         if several:  # the graph is that of evaluation, where auxiliary layers see nothing
             candidates = [chain for chain in candidates if _sees_alone(plain, chain, example)]

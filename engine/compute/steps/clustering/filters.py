@@ -1,6 +1,6 @@
 """`cluster.filters`: filters of a convolution that are alike become one."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import assert_never, cast
 
@@ -52,10 +52,7 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
     to_device(model, context.device).eval()
     match params.method:
         case Merged():
-            pairs = _chains(model, params, context)
-            if not pairs:
-                raise _no_chain(model)
-            rows = _merge(model, params, params.method, pairs, context)
+            rows = _merge(model, params, params.method, _mergeable(model, params, context), context)
         case Shared():
             rows = _share(model, params, params.method, context)
         case _:
@@ -66,24 +63,31 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
     return model
 
 
-def check_merging(model: nn.Module, params: ClusterFilters, context: Context) -> None:
-    """Raises SecateurError where there is no convolution, but skipped ones, whose channels one layer alone sees."""
-    if not _candidates(model, params, context)[0]:
+def check_filters(model: nn.Module, params: ClusterFilters, context: Context) -> None:
+    """Raises SecateurError where the network has nothing to cluster."""
+    match params.method:
+        case Merged():
+            _mergeable(model, params, context)
+        case Shared():
+            _shareable(model, params, context, ())
+        case _:
+            assert_never(params.method)
+
+
+def _mergeable(model: nn.Module, params: ClusterFilters, context: Context) -> list[Chain]:
+    """The chains whose layers may lose channels. Raises SecateurError where there is none."""
+    if not (pairs := _chains(model, params, context)):
         raise _no_chain(model)
+    return pairs
 
 
-def _candidates(model: nn.Module, params: ClusterFilters, context: Context) -> tuple[list[Chain], Tensor]:
-    """The chains whose producer is not skipped, and the images by which they were found."""
+def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[Chain]:
+    """The chains whose producer is not skipped and whose layers compute what their class says."""
     example = torch.rand(
         EXAMPLES, context.data.channels, *context.data.size, generator=torch.Generator().manual_seed(0)
     )
     allowed = prunable_layers(model, params.skip)
-    return [chain for chain in chains(model, example) if chain.producer in allowed], example
-
-
-def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[Chain]:
-    """Those of them whose layers compute what their class says."""
-    candidates, example = _candidates(model, params, context)
+    candidates = [chain for chain in chains(model, example) if chain.producer in allowed]
     layers = {name: model.get_submodule(name) for chain in candidates for name in chain.layers}
     reasons = reasons_against(model, layers, context, computed_by_class, lost=VALUES.__contains__)
     order = calls(model, layers, example.to(next(model.parameters())))
@@ -155,23 +159,7 @@ def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Co
     rows = []
     if method.fold and (pairs := _chains(model, params, context)):
         rows = _merge(model, params, Merged(repair=False), pairs, context)
-    done = {row.name for row in rows}
-    layers = {
-        name: layer
-        for name, layer in prunable_layers(model, params.skip).items()
-        if isinstance(layer, nn.Conv2d) and layer.groups == 1 and name not in done
-    }
-    if not layers and not rows:
-        raise _nothing("The model has no convolution to cluster", "Shorten skip, or leave the step out.")
-    _refuse_overlaid(model, params, layers)
-    arch = architecture(model)
-    called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
-    reasons = reasons_against(model, layers, context, _sharing_nothing, lost=OF_FILTERS.__contains__)
-    reasons |= {name: "not called as a layer" for name in layers if name not in called}
-    tell(reasons, params.kind, context)
-    layers = {name: layer for name, layer in layers.items() if name not in reasons}
-    if not layers and not rows:
-        raise _nothing("Each convolution computes something else than its class says", "Leave the step out.")
+    layers = _shareable(model, params, context, [row.name for row in rows])
     candidates = {
         name: Candidate(layer.weight.detach().flatten(1), layer.weight[0].numel())
         for name, layer in layers.items()
@@ -181,6 +169,30 @@ def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Co
         context.part(number, len(layers), name)
         rows.append(_share_one(model, name, layer, wanted[name], params, context))
     return rows
+
+
+def _shareable(
+    model: nn.Module, params: ClusterFilters, context: Context, merged: Collection[str]
+) -> dict[str, nn.Conv2d]:
+    """The convolutions whose filters may share, by name, but those that are merged. Raises SecateurError where there is
+    none of either."""
+    layers = {
+        name: layer
+        for name, layer in prunable_layers(model, params.skip).items()
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1 and name not in merged
+    }
+    if not layers and not merged:
+        raise _nothing("The model has no convolution to cluster", "Shorten skip, or leave the step out.")
+    _refuse_overlaid(model, params, layers)
+    arch = architecture(model)
+    called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
+    reasons = reasons_against(model, layers, context, _sharing_nothing, lost=OF_FILTERS.__contains__)
+    reasons |= {name: "not called as a layer" for name in layers if name not in called}
+    tell(reasons, params.kind, context)
+    layers = {name: layer for name, layer in layers.items() if name not in reasons}
+    if not layers and not merged:
+        raise _nothing("Each convolution computes something else than its class says", "Leave the step out.")
+    return layers
 
 
 def _sharing_nothing(_name: str, layer: nn.Module, given: Tensor) -> Tensor:

@@ -48,25 +48,22 @@ def prune_blocks(model: nn.Module, params: PruneBlocks, context: Context) -> nn.
     lost, dropped = 0.0, list[dict[str, Any]]()
     needed: Reasons = {}
     while not _enough(params, before / left, len(dropped)):
-        blocks = _blocks(model, batches, params.keep)
-        saved = _saved(model, shape, blocks)
-        blocks = {name: block for name, block in blocks.items() if saved[name] and name not in needed}
-        losses = {}
-        for name, block in blocks.items():
+        blocks = {n: block for n, block in _blocks(model, batches, params.keep).items() if n not in needed}
+        saved, losses = _saved(model, shape, blocks), dict[str, float]()
+        for name in saved:
             done = _done(params, before / left, len(dropped))
             context.progress(done, f"without {name} ({len(dropped)} dropped)")
-            try:
-                losses[name] = _loss_without(model, name, block, batches, reference)
-            except FAILURES as error:  # of the network's code, that asks the block what it is
-                if lacks_memory(error):
-                    raise
-                needed[name] = f"nothing can take its place: {error}"
-        if not losses:
+            if (loss := _loss_without(model, name, blocks[name], batches, reference, needed)) is not None:
+                losses[name] = loss
+        saved = {name: saved[name] for name in losses}
+        try:
+            able = _able(params, saved, before, left, len(dropped))
+        except OutOfReach:
             tell(needed, params.kind, context)
-            raise _out_of_reach(params, before / left, len(dropped))
-        gained = saved if params.speedup is not None else dict.fromkeys(blocks, 1)
+            raise
+        gained = saved if params.speedup is not None else dict.fromkeys(able, 1)
         # Of two that are as good, such as one in the other, the smaller.
-        name = min(losses, key=lambda one: (max(losses[one] - lost, 0.0) / gained[one], saved[one]))
+        name = min(able, key=lambda one: (max(losses[one] - lost, 0.0) / gained[one], saved[one]))
         lost = losses[name]
         drop(model, name, blocks[name])
         left = count(model, shape).macs
@@ -87,6 +84,53 @@ def _done(params: PruneBlocks, speedup: float, dropped: int) -> float:
     if params.speedup is None:
         return dropped / params.count
     return (1 - 1 / speedup) / (1 - 1 / params.speedup)
+
+
+def _able(params: PruneBlocks, saved: dict[str, int], before: int, left: int, dropped: int) -> list[str]:
+    """Those of the blocks, with the multiply-accumulates that each would save, that can be dropped next so that the
+    target is still reached. Raises OutOfReach where it can't be."""
+    if params.speedup is not None:
+        least = left - sum(saved[name] for name in saved if not any(_in(name, other) for other in saved))
+        if least > 0 and before / least < params.speedup:
+            raise _out_of_reach(params, before / least, dropped)
+        return list(saved)
+    if (most := dropped + _droppable(saved)) < params.count:
+        raise _out_of_reach(params, 1.0, most)
+    return [name for name in saved if dropped + 1 + _droppable(_without(saved, name)) >= params.count]
+
+
+def _droppable(saved: dict[str, int]) -> int:
+    """How many of the blocks can be dropped one after the other, those within others first.
+
+    Of a block the ones within it leave what it computes itself; where that is nothing, it goes with them.
+
+    >>> _droppable({"layer1": 10, "layer1.0": 4, "layer1.1": 6, "head": 3, "layer1.1.mlp": 5})
+    4
+    """
+    own = saved.copy()
+    for name in saved:
+        for other in saved:
+            if _in(name, other) and not any(_in(name, one) and _in(one, other) for one in saved):
+                own[other] -= saved[name]
+    return sum(macs > 0 for macs in own.values())
+
+
+def _without(saved: dict[str, int], name: str) -> dict[str, int]:
+    """What blocks would save once the one called `name` has been dropped.
+
+    >>> _without({"layer1": 10, "layer1.0": 4, "layer1.1": 6, "head": 3}, "layer1.0")
+    {'layer1': 6, 'layer1.1': 6, 'head': 3}
+    """
+    return {
+        one: macs - (saved[name] if _in(name, one) else 0)
+        for one, macs in saved.items()
+        if one != name and not _in(one, name)
+    }
+
+
+def _in(one: str, other: str) -> bool:
+    """Whether the block `one` is within the block `other`."""
+    return one.startswith(f"{other}.")
 
 
 def _out_of_reach(params: PruneBlocks, speedup: float, dropped: int) -> OutOfReach:
@@ -114,13 +158,21 @@ def _blocks(model: nn.Module, batches: list[Tensor], keep: tuple[str, ...]) -> d
     """What takes the place of each block that may go. Raises SecateurError when an entry of `keep` names none."""
     found = stand_ins(model, batches)
     check_keep(found, keep)
-    return {name: one for name, one in found.items() if not any(_within(name, other) for other in keep)}
+    return {name: one for name, one in found.items() if not any(_related(name, other) for other in keep)}
 
 
 def check_blocks(model: nn.Module, batches: list[Tensor], params: PruneBlocks) -> None:
-    """Raises SecateurError where no block of the network, in eval mode, can be dropped, or `keep` names none."""
-    if not _blocks(model, batches, params.keep):
-        raise _out_of_reach(params, 1.0, 0)
+    """Raises SecateurError where the blocks of the network, in eval mode, do not allow the target, or `keep` names
+    none."""
+    reference, needed = _log_probabilities(model, batches), Reasons()
+    blocks = [
+        name
+        for name, block in _blocks(model, batches, params.keep).items()
+        if _loss_without(model, name, block, batches, reference, needed) is not None
+    ]
+    shape = tuple(batches[0].shape[1:])
+    macs = count(model, shape).macs
+    _able(params, _saved(model, shape, blocks), macs, macs, 0)
 
 
 def check_keep(blocks: Iterable[str], keep: Iterable[str]) -> None:
@@ -135,18 +187,18 @@ def check_keep(blocks: Iterable[str], keep: Iterable[str]) -> None:
             )
 
 
-def _within(one: str, other: str) -> bool:
-    """Whether one of the two is in the other, or is it."""
-    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+def _related(one: str, other: str) -> bool:
+    """Whether one of the two is within the other, or is it."""
+    return one == other or _in(one, other) or _in(other, one)
 
 
 def _saved(model: nn.Module, shape: tuple[int, ...], blocks: Iterable[str]) -> dict[str, int]:
-    """The multiply-accumulates in each block, by its name."""
+    """The multiply-accumulates in each block, by its name; blocks without any are left out."""
     layers = count(model, shape).layers
-    return {
-        name: sum(layer.macs for layer in layers if f"{layer.name}.".startswith(f"{name}."))
-        for name in blocks
+    macs = {
+        name: sum(one.macs for one in layers if one.name == name or _in(one.name, name)) for name in blocks
     }
+    return {name: saved for name, saved in macs.items() if saved}
 
 
 def _log_probabilities(model: nn.Module, batches: list[Tensor]) -> Tensor:
@@ -161,13 +213,24 @@ def _divergence(reference: Tensor, given: Tensor) -> float:
 
 
 def _loss_without(
-    model: nn.Module, name: str, stand_in: Dropped, batches: list[Tensor], reference: Tensor
-) -> float:
-    """How far the answers are from `reference` with `stand_in` in the place of the block; the model is as before."""
+    model: nn.Module,
+    name: str,
+    stand_in: Dropped,
+    batches: list[Tensor],
+    reference: Tensor,
+    needed: Reasons,
+) -> float | None:
+    """How far the answers are from `reference` with `stand_in` in the place of the block; None, with the reason in
+    `needed`, where the network can't do without the block. The model is as before."""
     block = model.get_submodule(name)
     replace(model, name, stand_in)
     try:
         return _divergence(reference, _log_probabilities(model, batches))
+    except FAILURES as error:  # of the network's code, that asks the block what it is
+        if lacks_memory(error):
+            raise
+        needed[name] = f"nothing can take its place: {error}"
+        return None
     finally:
         replace(model, name, block)
 

@@ -345,12 +345,49 @@ def test_layers_that_steps_name_are_there(tried: Try, layers: list[Any], said: s
 
 
 def test_what_layers_leave_a_step_to_do_is_found_out(tried: Try) -> None:
-    tried(fits=[["prune.channels", {"speedup": 1.5}], ["cluster.kernels", {"entries": 1}]])
+    def asked(*given: tuple[str, dict[str, Any]]) -> list[Any]:
+        return [[[], True, kind, values] for kind, values in given]
+
+    tried(fits=asked(("prune.channels", {"speedup": 1.5}), ("cluster.kernels", {"entries": 1})))
     with pytest.raises(SecateurError, match=r"prune\.channels\.speedup 900 can't be reached: \d"):
-        tried(fits=[["prune.channels", {"speedup": 900}]])
+        tried(fits=asked(("prune.channels", {"speedup": 900})))
+    maps = {"method": {"kind": "attention"}}
     with pytest.raises(SecateurError, match="no feature maps"):
-        tried("flat", fits=[["distill", {"method": {"kind": "attention"}}]])
-    tried("flat", fits=[["distill", {"method": {"kind": "attention"}, "teacher": {"kind": "none"}}]])
+        tried("flat", fits=asked(("distill", maps)))
+    tried("flat", fits=asked(("distill", maps | {"teacher": {"kind": "none"}})))
+
+
+BEHIND = [
+    (
+        {"kind": "prune.channels", "id": "cut", "ratio": 0.8},
+        "cluster.kernels",
+        "entries",
+        4,
+        400,
+        "no kernels",
+    ),
+    ({"kind": "prune.blocks", "count": 5}, "prune.blocks", "count", 2, 3, "2 blocks is the most"),
+    ({"kind": "factorize"}, "cluster.filters", "skip", ["fc.0"], ["Linear", "Conv2d"], "leaves no layer"),
+]
+
+
+@pytest.mark.parametrize(("changed", "kind", "field", "fitting", "too_much", "said"), BEHIND)
+def test_what_layers_leave_that_others_changed_is_found_out_too(
+    tried: Try, changed: dict[str, Any], kind: str, field: str, fitting: Any, too_much: Any, said: str
+) -> None:
+    """In a note where it depends on weights that training makes."""
+
+    def notes(sure: bool, value: Any) -> list[str]:
+        found = tried("resnet20", batches=[20], fits=[[[changed], sure, kind, {field: value}]])
+        return [note for note in found["notes"] if note.startswith(f"{kind} may be refused")]
+
+    assert not notes(True, fitting)
+    with pytest.raises(SecateurError) as refused:
+        notes(True, too_much)
+    told = f"that {changed.get('id', changed['kind'])} leaves"
+    assert said in str(refused.value) and told in str(refused.value)
+    (note,) = notes(False, too_much)
+    assert said in note and told in note
 
 
 def test_what_has_no_fake_quantization_is_refused_before_it_is_trained(tried: Try) -> None:

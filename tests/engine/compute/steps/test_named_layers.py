@@ -99,12 +99,12 @@ def test_names_that_cannot_be_are_refused(kind: str, layers: dict[str, float], s
         apply(params, model, context_for())
     if kind == "prune.channels":
         with pytest.raises(SecateurError, match=said):
-            Fits(model, torch.rand(4, 1, 8, 8), context_for()).check(params)
+            Fits(lambda: model, torch.rand(4, 1, 8, 8), context_for()).check(params)
 
 
 def test_a_layer_of_several_groups_is_named_by_its_group() -> None:
     model = networks.own(networks.vit)
-    fits = Fits(model, torch.rand(4, 3, networks.SIZE, networks.SIZE), context_for())
+    fits = Fits(lambda: model, torch.rand(4, 3, networks.SIZE, networks.SIZE), context_for())
     groups = [group.name for group in fits.prepared(())[1].groups]
     several = next(name for name in groups if "#" in name).partition("#")[0]
     fits.check(made("prune.channels", layers=dict.fromkeys(groups, 0.5)))
@@ -162,7 +162,7 @@ def test_a_named_layer_that_cannot_be_changed_is_refused_before_and_in_the_step(
     model = attached(Tied().eval(), Architecture("tied.py:Tied", 1, 10, (8, 8)))
     message = rf"(?s){kind}\.layers names what {kind} can't change: .*{said}"
     with pytest.raises(SecateurError, match=message):
-        Fits(model, torch.rand(4, 1, 8, 8), context).check(params)
+        Fits(lambda: model, torch.rand(4, 1, 8, 8), context).check(params)
     with pytest.raises(SecateurError, match=message):
         apply(params, model, context)
 

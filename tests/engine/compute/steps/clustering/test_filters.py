@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine.compute.context import validate
 from engine.compute.layers.masks import set_mask
@@ -21,7 +21,7 @@ from engine.compute.runtimes.base import session
 from engine.compute.steps.calibration.activations import passing
 from engine.compute.steps.clustering.assign import cluster, reduced, ward_costs
 from engine.compute.steps.clustering.budget import Candidate, counts
-from engine.compute.steps.clustering.chains import Chain, chains
+from engine.compute.steps.clustering.chains import chains
 from engine.compute.steps.clustering.directions import directions
 from engine.compute.steps.clustering.filters import cluster_filters
 from engine.compute.steps.clustering.merge import centroids, fold, merge
@@ -80,63 +80,6 @@ def with_equal_pairs(model: nn.Module, factor: float = 1.0) -> nn.Module:
 def network(name: str, size: int = 32, **arguments: object) -> nn.Module:
     torch.manual_seed(0)
     return build(Architecture(name, 3, 10, (size, size), arguments)).eval()
-
-
-def test_the_chains_of_resnet20_are_exactly_its_inner_convolutions() -> None:
-    found = chains(deep_model(), torch.rand(2, *SHAPE))
-    assert [chain.producer for chain in found] == INNER
-    assert {chain.consumer for chain in found} == {name.replace("conv1", "conv2") for name in INNER}
-    assert {chain.norm for chain in found} == {name.replace("conv1", "bn1") for name in INNER}
-    assert all(chain.homogeneous for chain in found)
-
-
-class Odd(nn.Module):
-    """Convolutions whose channels meet: only the last two's go to one layer, each by itself."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mixed = nn.Conv2d(3, 6, 1)
-        self.across = nn.Conv2d(6, 6, 1)
-        self.twice = nn.Conv2d(6, 6, 1)
-        self.gated = nn.Conv2d(6, 6, 1)
-        self.bounded = nn.Conv2d(6, 6, 1)
-        self.last = nn.Linear(6 * 16, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.across(torch.softmax(self.mixed(x), dim=1))
-        x = self.gated(self.twice(x)) + self.gated(x)
-        return self.last(nn.functional.relu6(self.bounded(x)).flatten(1))
-
-
-def test_a_chain_is_what_works_on_each_channel_alone_whatever_it_is_called() -> None:
-    assert chains(Odd().eval(), torch.rand(2, 3, 4, 4) * 20) == [
-        Chain("gated", None, "bounded", positions=1, homogeneous=True),
-        Chain("bounded", None, "last", positions=16, homogeneous=False),
-    ]
-
-
-def test_chains_of_a_network_that_computes_in_doubles_are_the_same() -> None:
-    class Doubles(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = deep_model().double()
-
-        def forward(self, x: Tensor) -> Tensor:
-            out: Tensor = self.inner(x.double())
-            return out
-
-    images = torch.rand(2, *SHAPE)
-    names = [chain.producer for chain in chains(deep_model(), images)]
-    assert [chain.producer for chain in chains(Doubles().eval(), images)] == [
-        f"inner.{name}" for name in names
-    ]
-
-
-def test_grouped_convolutions_are_no_chains() -> None:
-    model = network("torchvision/mobilenet_v2")
-    for chain in chains(model, torch.rand(2, 3, 32, 32)):
-        assert model.get_submodule(chain.producer).groups == 1
-        assert getattr(model.get_submodule(chain.consumer), "groups", 1) == 1
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])

@@ -114,6 +114,36 @@ def test_a_block_that_the_network_reads_from_stays() -> None:
     assert isinstance(model.get_submodule("encoder.layers.1"), Dropped)
 
 
+class Undone(nn.Module):
+    """Two blocks in one, of which the second takes back what the first adds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        added = torch.eye(8) + torch.randn(8, 8, generator=torch.Generator().manual_seed(0)) / 8
+        self.body = nn.Sequential(self._block(added), self._block(added.inverse()))
+        self.fc = nn.Linear(64, 10)
+
+    def _block(self, matrix: Tensor) -> nn.Module:
+        block = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
+        with torch.no_grad():
+            block.get_parameter("0.weight").copy_(matrix)
+            block.get_parameter("1.weight").copy_(torch.eye(8))
+        return block
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc(self.body(x[:, 0]).flatten(1))
+        return out
+
+
+def test_so_many_go_as_there_are_however_little_the_one_around_them_loses() -> None:
+    made = []
+    for count_ in (1, 2):
+        model, context = attached(Undone(), Architecture("undone.py:build", 1, 10, (8, 8))), context_for()
+        prune_blocks(model, PruneBlocks(count=count_), context)
+        made.append([str(one["layer"]) for one in context.observations["blocks"]])
+    assert made[0] == ["body"] and len(made[1]) == 2
+
+
 def test_what_can_not_be_is_refused() -> None:
     with pytest.raises(SecateurError, match="7 blocks is the most"):
         prune_blocks(small_model(depth=20), PruneBlocks(count=20), context_for())
