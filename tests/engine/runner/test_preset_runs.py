@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from engine.params.training import Train
+from engine.params.training import Training
 from engine.presets import shipped, spec
 from tests.study_lab import Lab
 
@@ -20,7 +20,7 @@ IMAGES = 300
 SIZE = 32
 """Of images, in pixels a side: as deep as its networks halve them."""
 EPOCHS = 2
-"""Of the training before the first compression."""
+"""Of each training."""
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def smaller(read: spec.Spec) -> list[str]:
     changes = [] if read.settings.data.limit else [f"data.limit={IMAGES}"]
     if read.settings.data.size and read.settings.data.size > SIZE:
         changes.append(f"data.size={SIZE}")
-    if any(isinstance(step, Train) and step.epochs > EPOCHS for step in read.steps):
-        changes.append(f"train.epochs={EPOCHS}")
+    long = [step for step in read.steps if isinstance(step, Training) and step.epochs > EPOCHS]
+    changes += [f"{step.address}.epochs={EPOCHS}" for step in long]
     if read.settings.model.name == "resnet20":
         changes.append("sweep.model.name=[resnet8]" if "model.name" in read.axes else "model.name=resnet8")
     for path, values in read.axes.items():

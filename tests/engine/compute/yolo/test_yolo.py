@@ -2,7 +2,6 @@
 
 import copy
 import importlib.util
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from engine.params import Factorize, Finetune, PruneChannels, PruneWeights, Trai
 from engine.params.preset import Model
 from engine.params.training import Ema, Mosaic
 from engine.studies import events as ev
-from tests import HOME, lone
+from tests import lone
 from tests.engine.compute.compute_help import context_for
 from tests.engine.compute.yolo.yolo_help import CPU, SIZE, images, output, yolo
 
@@ -278,13 +277,6 @@ def test_images_must_be_multiples_of_the_coarsest_stride() -> None:
     assert "data.size, to 96" in caught.value.remedy
 
 
-def ran(code: str, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The code in a process of its own, which has torch and nothing else, and may import this project."""
-    program = folder / "program.py"
-    program.write_text(f"import sys\nsys.path.insert(0, {str(HOME)!r})\n{code}")
-    return lone.run(program, *arguments, folder=folder)
-
-
 IMPORTED = """
 import os, socket
 os.environ |= {"HOME": sys.argv[1], "XDG_CONFIG_HOME": ""}
@@ -304,7 +296,7 @@ assert (torch.save, Image.open) == replaced and dict(os.environ) == before
 
 def test_it_needs_no_network_and_leaves_nothing_in_the_home(tmp_path: Path) -> None:
     (home := tmp_path / "home").mkdir()
-    done = ran(IMPORTED, tmp_path, str(home))
+    done = lone.ours(IMPORTED, tmp_path, str(home))
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert [path for path in home.rglob("*") if "ltralytics" in path.name] == []
@@ -323,7 +315,7 @@ model(torch.zeros(1, 1, 64, 64))
 def test_a_checkpoint_is_of_use_in_a_fresh_process(tmp_path: Path) -> None:
     (saved := tmp_path / "saved").mkdir()
     checkpoint.save(yolo(), saved)
-    done = ran(FRESH, tmp_path, str(saved))
+    done = lone.ours(FRESH, tmp_path, str(saved))
     assert done.returncode == 0, done.stderr
 
 
@@ -339,5 +331,5 @@ except SecateurError as error:
 
 
 def test_without_ultralytics_one_sentence_says_how_to_get_it(tmp_path: Path) -> None:
-    done = ran(MISSING, tmp_path)
+    done = lone.ours(MISSING, tmp_path)
     assert done.stdout.startswith("pip install 'secateur[yolo]'")
