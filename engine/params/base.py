@@ -158,6 +158,12 @@ class StepParams(Params):
         return "surely"
 
     @property
+    def by_table(self) -> tuple[str, float] | None:
+        """Of a step that takes nothing away but what a table tells of (`rates_of`): the parameter that says how much
+        goes, and the share of all layers that it comes to."""
+        return None
+
+    @property
     def timed_in(self) -> Runtime | None:
         """The runtime whose measured times the step decides by, if it does: then it runs alone on the machine (see
         `times_apart`), and its result belongs to this host."""

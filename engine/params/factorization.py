@@ -79,6 +79,10 @@ class Factorize(StepParams):
         return "surely" if self.layers or isinstance(self.rank, Ratio) else "likely"
 
     @property
+    def by_table(self) -> tuple[str, float] | None:
+        return ("rank", self.rank.ratio) if self.scope == "solved" and isinstance(self.rank, Ratio) else None
+
+    @property
     def unkeyed(self) -> tuple[str, ...]:
         """A scope that changes nothing: results of before there was one are found again."""
         return ("scope",) if self.scope == "local" else ()

@@ -81,6 +81,10 @@ class PruneWeights(StepParams):
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""
 
     @property
+    def by_table(self) -> tuple[str, float] | None:
+        return ("sparsity", self.sparsity) if self.scope == "solved" else None
+
+    @property
     def makes_everywhere(self) -> bool:
         # N:M leaves layers alone whose inputs can't be cut in groups of M.
         return super().makes_everywhere and self.pattern is None

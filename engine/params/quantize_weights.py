@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from engine.params.base import Extent, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import Overlay, exclusive_with, ordered
+from engine.params.sensitivity import FLOAT_BITS
 from engine.params.variants import kind_from_name
 
 
@@ -78,6 +79,10 @@ class QuantizeWeights(StepParams):
     def _layers_stand_alone(self) -> Self:
         self.refuse_beside_layers("bits", "scope", "skip")
         return self
+
+    @property
+    def by_table(self) -> tuple[str, float] | None:
+        return ("bits", 1 - self.bits / FLOAT_BITS) if self.scope == "solved" else None
 
     @property
     def undoes(self) -> tuple[Overlay, ...]:

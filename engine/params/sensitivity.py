@@ -9,6 +9,8 @@ from engine.params.overlays import TABLES, Overlay
 from engine.params.runtimes import LARGEST_BATCH, Runtime, TargetRuntime
 
 Of = Literal["weights", "channels", "bits", "rank"]
+FLOAT_BITS = 32
+"""Bits of a weight that is not rounded; rows of bits tell the share that is removed of them."""
 
 
 class Timed(Params):
@@ -60,6 +62,13 @@ class Sensitivity(StepParams):
     """Whether BatchNorm statistics are estimated anew before each is scored."""
     skip: Names = ()
     """Layers to leave out: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+    @property
+    def furthest(self) -> tuple[float, str]:
+        """The largest share of a layer that it measures without, and the parameter that says so, in words."""
+        if self.of == "bits":
+            return 1 - min(self.bits) / FLOAT_BITS, f"{min(self.bits)}, the fewest of its bits"
+        return max(self.rates), f"{max(self.rates):g}, the largest of its rates"
 
     @property
     def unkeyed(self) -> tuple[str, ...]:

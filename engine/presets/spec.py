@@ -18,7 +18,7 @@ from engine.presets.boxes import boxes
 from engine.presets.files import absolute
 from engine.presets.measured import measuring, unmeasured
 from engine.presets.model import Spec, Trial
-from engine.presets.sequence import clashes
+from engine.presets.sequence import beyond_tables, clashes
 from engine.presets.steps import AROUND, StepNode, normalise, settings_node, steps_of
 from engine.presets.teaching import teachers
 from engine.presets.trials import Built, Sweep, build, parameters, read_sweep, with_seed
@@ -169,8 +169,10 @@ def _spec(
     return (None if problems else built), problems + found
 
 
-def _plain(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, list[Problem]]:
-    """The spec of a normalised tree without a search."""
+def _plain(
+    root: Mapping, name: str, stored: bool, *, probe: bool = False
+) -> tuple[Spec | None, list[Problem]]:
+    """The spec of a normalised tree without a search; `probe`: of a candidate of one, which may go too far."""
     problems: list[Problem] = []
     steps, in_steps = steps_of(root)
     swept, in_sweep = read_sweep(root)
@@ -181,7 +183,7 @@ def _plain(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, list[Pr
     problems += invalid
     if not stored:
         problems += checks.named(root, swept) + teachers(steps, built) + boxes(steps, built)
-        problems += clashes(steps, built)
+        problems += clashes(steps, built) + ([] if probe else beyond_tables(steps, built))
     if problems:
         return None, problems
     return _assemble(root, name, swept, built), []
@@ -195,7 +197,7 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
     root, settings, found_space = opened
     root, settings, problems = _with_tables(root, settings, found_space, stored)
     for point, rung in space.probes(found_space) if not stored else ():
-        problems += _plain(space.concrete(root, found_space, point, rung), name, stored)[1]
+        problems += _plain(space.concrete(root, found_space, point, rung), name, stored, probe=True)[1]
     first = space.baseline(root, tables=True)
     begun, found = _plain(first, name, stored) if _has_steps(first) else (None, [])
     problems += found

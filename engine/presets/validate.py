@@ -159,7 +159,7 @@ def _hint(node: Node, row: Row) -> str:
     if isinstance(node.value, str):
         return _text_hint(node.value, row)
     if row.type == "integer" and isinstance(node.value, float) and node.value.is_integer():
-        return f"write {int(node.value)}"
+        return f"write {int(node.value)}" if _fits(int(node.value), row) else ""
     if (
         row.type == "text" and node.value is not None and row.minimum is None
     ):  # else numbers are taken as they are
@@ -183,7 +183,9 @@ def _fits(value: Any, row: Row) -> bool:
     if not isinstance(value, kinds) or isinstance(value, bool):
         return False
     least, most = row.minimum, row.maximum
-    return (least is None or value >= least) and (most is None or value <= most)
+    below = least is not None and (value < least or (row.exclusive_minimum and value == least))
+    above = most is not None and (value > most or (row.exclusive_maximum and value == most))
+    return not (below or above)
 
 
 def _group_hint(node: Scalar) -> str:
@@ -207,10 +209,10 @@ def _text_hint(text: str, row: Row) -> str:
         meant = _YES.get(text.lower(), text.lower())
         return f"write {meant}" if meant in ("true", "false") else ""
     if row.type in ("number", "integer") and _numeric(text):
-        return f"write {text.strip()} without quotes"
+        return f"write {text.strip()} without quotes" if _fits(resolve(text.strip()), row) else ""
     percent = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?) ?%", text)
-    if row.type == "number" and percent:
-        return f"write {float(percent[1]) / 100:g}"
+    if row.type == "number" and percent and _fits(share := float(percent[1]) / 100, row):
+        return f"write {share:g}"
     return ""
 
 

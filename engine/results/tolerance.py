@@ -19,8 +19,6 @@ DEVIATION = "deviation"
 image: a mean square, and so never negative, as a small increase of the loss is by chance."""
 SHAPES = "shapes"
 """Where a step's findings have the shapes of the weights that it measured, by their names."""
-FLOAT_BITS = 32
-"""Bits of a weight that is not rounded; rows of bits tell the share that is removed of them."""
 BETWEEN = 4
 """Points of a deviation's curve from one measured rate to the next."""
 QUALITIES = tuple(f"validation_{name}" for name in table.QUALITIES)

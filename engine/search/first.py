@@ -4,9 +4,9 @@ goes as far as, by prediction and without training, the network loses what it ma
 from collections.abc import Sequence
 from typing import Any
 
+from engine.params.sensitivity import FLOAT_BITS
 from engine.presets.auto import FAR
 from engine.presets.space import Dimension
-from engine.results.tolerance import FLOAT_BITS
 from engine.search.proposals import QUALITY, Table
 from engine.search.task import Task
 

@@ -18,9 +18,9 @@ from typing import Any
 from engine.errors import UsageError
 from engine.measures.layer_times import TIMES
 from engine.params import STEPS
+from engine.params.sensitivity import FLOAT_BITS
 from engine.results.tolerance import (
     DEVIATION,
-    FLOAT_BITS,
     SHAPES,
     added_curves,
     cost_at,

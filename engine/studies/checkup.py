@@ -24,7 +24,7 @@ CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
 REACH = "reach"
 """The same of what finds out how far a search's techniques go: see `engine.search.reach`."""
-CHECKUP_VERSION = 13
+CHECKUP_VERSION = 14
 """Raised when more is tried, or otherwise."""
 
 

@@ -1,6 +1,6 @@
 """Whether a network has what a step works on: the step's own checks, made before anything is trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -37,6 +37,7 @@ from engine.params import (
     Sensitivity,
     Step,
 )
+from engine.params.cluster_weights import Product
 from engine.params.distillation import Inside, NoTeacher, Relational
 
 FEW = 16
@@ -80,7 +81,7 @@ class Fits:
             case Sensitivity(of="channels"):
                 self.prepared(step.skip)
             case PruneWeights(pattern=str(pattern)):
-                patterned(prunable_layers(self._model, step.skip), pattern)
+                patterned(self._changeable(step, prunable_layers(self._model, step.skip)), pattern)
             case PruneBlocks():
                 with evaluating(self._model):
                     check_blocks(self._model, [self._images], step)
@@ -88,9 +89,9 @@ class Fits:
                 with evaluating(self._model):
                     check_filters(self._model, step, self._context)
             case ClusterKernels():
-                worth_it(self._model, step)
-            case ClusterWeights():
-                check_length(self._model, step)
+                self._changeable(step, worth_it(self._model, step))
+            case ClusterWeights(method=Product(length=length)):
+                check_length(self._changeable(step, prunable_layers(self._model, step.skip)), step, length)
             case Distill(method=Inside() | Relational()) if not isinstance(step.teacher, NoTeacher):
                 features.check_maps(features.outputs(self._model, self._images[:1]), ())
             case _ if step.named:
@@ -107,6 +108,9 @@ class Fits:
             able_layers(self._model, step.model_copy(update={"layers": layers}), self._context)
         elif own:
             changeable(self._model, own, self._context, step.kind, own)
+
+    def _changeable(self, step: Step, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+        return changeable(self._model, layers, self._context, step.kind)
 
     def prepared(self, skip: tuple[str, ...]) -> Prepared:
         """Raises SecateurError where no channel can be taken out, or `skip` names no layer."""

@@ -44,8 +44,8 @@ from engine.measures.layer_times import TIMES
 from engine.params.calibrate import Calibrate
 from engine.params.channels import LatencyTarget
 from engine.params.factorization import Factorize, Ratio
-from engine.params.sensitivity import Sensitivity
-from engine.results.tolerance import DEVIATION, FLOAT_BITS, INCREASE, SHAPES
+from engine.params.sensitivity import FLOAT_BITS, Sensitivity
+from engine.results.tolerance import DEVIATION, INCREASE, SHAPES
 from engine.search.widths import WIDTHS, gone_at
 from engine.store.files import explained, read_mapping, write_json
 

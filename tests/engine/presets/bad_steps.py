@@ -60,6 +60,32 @@ STEPS = [
         "given solved, but the sensitivity of rank is measured with the scheme tucker, not spatial",
         "with scheme: tucker, or behind `sensitivity: {of: rank, scheme: spatial}`",
     ),
+    steps(
+        "more zeros than the table tells of",
+        "  - train\n  - sensitivity: {of: weights}\n  - prune.weights: {scope: solved, sparsity: 0.95}",
+        6,
+        "steps[2].prune.weights.sparsity",
+        "given 0.95, which takes more away, with scope solved, than sensitivity measures",
+        "no more than at 0.9, the largest of its rates",
+    ),
+    steps(
+        "fewer bits than the table tells of",
+        "  - train\n  - sensitivity: {id: table, of: bits, bits: [4, 3]}\n"
+        "  - quantize.weights: {scope: solved, bits: 2}",
+        6,
+        "steps[2].quantize.weights.bits",
+        "given 2, which takes more away, with scope solved, than table measures",
+        "no more than at 3, the fewest of its bits",
+    ),
+    steps(
+        "lower ranks than the table tells of",
+        "  - train\n  - sensitivity: {of: rank, rates: [0.5]}\n"
+        "  - factorize: {scope: solved, rank: {kind: ratio, ratio: 0.6}}",
+        6,
+        "steps[2].factorize.rank",
+        "which takes more away, with scope solved, than sensitivity measures",
+        "no more than at 0.5, the largest of its rates",
+    ),
     steps("a number", "  - 5", 4, "steps[0]", "given 5", "one step"),
     steps("two in one", "  - train:\n    epochs: 3", 4, "steps[0]", "indent the parameters below `train:`"),
     steps("parameters a number", "  - train: 5", 4, "steps[0].train", "given 5", "parameters such as"),

@@ -64,6 +64,22 @@ plot: {x: prune.weights.criterion, y: acc}
     ]
 
 
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        ("limit: 1e3", "write 1000"),
+        ("limit: 1e1", ""),
+        ("limit: '30'", "write 30 without quotes"),
+        ("limit: '3'", ""),
+        ("validation: 10%", "write 0.1"),
+        ("validation: 90 %", ""),
+    ],
+)
+def test_a_hint_does_not_lead_to_the_next_error(data: str, hint: str) -> None:
+    (found,) = problems(HEAD.replace("digits", f"digits, {data}") + "steps: [train]\n")
+    assert found.hint == hint
+
+
 def test_order_is_checked_even_where_parameters_are_wrong() -> None:
     found = problems(HEAD + "steps:\n  - finetune: {epochs: 0}\n  - train: {epochs: 0}\n")
     assert [one.path for one in found] == [

@@ -289,3 +289,21 @@ def test_weights_from_a_file_need_no_name() -> None:
     swept = text + "sweep: {model.weights: [w.pth, random]}\n"
     with pytest.raises(PresetInvalid, match=r"model\.name"):
         read(swept)
+
+
+@pytest.mark.parametrize(
+    ("steps", "weights"),
+    [
+        ("prune.weights: {scope: sensitivity, sparsity: 0.95}", "random"),
+        ("prune.weights: {scope: solved, sparsity: 0.9}", "random"),
+        ("prune.weights: {scope: solved, sparsity: 0.95}", "own/"),
+    ],
+)
+def test_a_table_is_enough_where_it_tells_so_much_or_may_not_have_to(steps: str, weights: str) -> None:
+    """Weights that come with zeros have lost something before."""
+    text = f"""\
+model: {{name: resnet20, weights: {weights}}}
+data: {{name: digits}}
+steps: [train, sensitivity: {{of: weights}}, {steps}]
+"""
+    assert spec.parse(text, "p").trials

@@ -1,5 +1,7 @@
 """`cluster.weights`: weights that share the values of a codebook."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -44,13 +46,10 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
     return model
 
 
-def check_length(model: nn.Module, params: ClusterWeights) -> None:
-    """Raises SecateurError where no layer's filters can be cut into the vectors that are clustered."""
-    layers = prunable_layers(model, params.skip)
-    if isinstance(params.method, Product):
-        length = params.method.length
-        if not any(_cut_evenly(weight_of(layer), length) for layer in layers.values()):
-            raise _none(params, list(layers))
+def check_length(layers: Mapping[str, nn.Module], params: ClusterWeights, length: int) -> None:
+    """Raises SecateurError where no layer's filters can be cut into the vectors of this length."""
+    if not any(_cut_evenly(weight_of(layer), length) for layer in layers.values()):
+        raise _none(params, list(layers))
 
 
 def _none(params: ClusterWeights, layers: list[str]) -> SecateurError:

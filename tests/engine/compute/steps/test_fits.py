@@ -32,6 +32,16 @@ def linear(channels, classes, size):
 def unnormed(channels, classes, size):
     body = nn.Conv2d(channels, 6, 3), nn.ReLU(), nn.Conv2d(6, 7, 3), nn.ReLU()
     return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, classes))
+
+
+class Scaled(nn.Conv2d):
+    def forward(self, x):
+        return nn.functional.conv2d(x, self.weight * 2, self.bias)
+
+
+def scaled(channels, classes, size):
+    body = Scaled(channels, 16, 3), nn.ReLU(), Scaled(16, 16, 3), nn.ReLU()
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, classes))
 """
 CHANNELS = {"repair": False, "calibrate": False}
 steps = st.one_of(
@@ -54,7 +64,7 @@ steps = st.one_of(
 )
 
 
-@pytest.fixture(scope="module", params=["vit", "mobile", "linear", "unnormed"])
+@pytest.fixture(scope="module", params=["vit", "mobile", "linear", "unnormed", "scaled"])
 def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
     name = request.param
     if name in ("vit", "mobile"):
