@@ -164,11 +164,30 @@ def keep_operators() -> None:
         ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]
 
 
+@contextlib.contextmanager
+def _listed_once() -> Iterator[None]:
+    """Have torch list its operators once in an export, which takes a tenth of a small network's when done sixty times.
+
+    Not once in a process: the user's code may register operators of its own between two exports.
+    """
+    from torch._export import utils
+
+    listed = getattr(utils, "_materialize_cpp_cia_ops", None)
+    if listed is None:  # a torch that does it otherwise
+        yield
+        return
+    utils._materialize_cpp_cia_ops = functools.cache(listed)
+    try:
+        yield
+    finally:
+        utils._materialize_cpp_cia_ops = listed
+
+
 def _traced(model: nn.Module, shape: Shape) -> onnx.ModelProto:
     """A fresh export, weights included under their names in the state_dict."""
     keep_operators()
     try:
-        with _silent():
+        with _silent(), _listed_once():
             program = torch.onnx.export(
                 model,
                 (example(2, shape),),

@@ -130,6 +130,17 @@ def test_the_exporter_reads_its_operators_once_in_a_process():
     assert once[0] is once[1] and len(once[0].functions) > 100
 
 
+def test_an_export_lists_torchs_operators_once(monkeypatch, tmp_path):
+    """By the name that torch calls; and the next one lists them anew."""
+    from torch._export import utils
+
+    listed, theirs = [], utils._materialize_cpp_cia_ops
+    monkeypatch.setattr(utils, "_materialize_cpp_cia_ops", lambda: listed.append(theirs()))
+    for exports in (1, 2):
+        export(small(), SHAPE, tmp_path / "model.onnx")
+        assert len(listed) == exports
+
+
 def test_another_structure_or_image_size_has_another_template():
     narrow, wide = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 5, 3)
     strided = nn.Conv2d(3, 4, 3, stride=2)
