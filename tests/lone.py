@@ -14,6 +14,8 @@ from functools import cache
 from multiprocessing import connection, util
 from pathlib import Path
 
+from tests import HOME
+
 SERVE = """
 import json, os, runpy, sys, traceback
 from multiprocessing.connection import Listener, wait
@@ -69,6 +71,13 @@ def run(
             code = int(server.recv_bytes())
         out, err = (name.read_text() for name in said)
     return subprocess.CompletedProcess(argv, code, out, err)
+
+
+def ours(code: str, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The same of code that imports this project, as a program in `folder`."""
+    program = folder / "program.py"
+    program.write_text(f"import sys\nsys.path.insert(0, {str(HOME)!r})\n{code}")
+    return run(program, *arguments, folder=folder)
 
 
 @cache

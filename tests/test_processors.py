@@ -46,7 +46,7 @@ INT8 = (
     "tests/engine/compute/steps/quantization/test_static.py::test_a_checkpoint_holds_the_file_and_a_runtime_opens_that_very_file",
 )
 PLACES = ("tests/engine/compute/models/test_places.py",)
-QUICKSTART = ("tests/engine/runner/test_preset_runs.py::test_the_quickstart_on_fewer_images_runs_to_its_end",)
+QUICKSTART = ("tests/engine/runner/test_preset_runs.py::test_the_preset_runs_to_its_end[quickstart]",)
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,9 @@ class StudyState:
         self.devices = event.devices
         self.most_trials, self.most_hours = event.most_trials, event.most_hours
         self.chosen = None
-        self.trials = [self._planned(trial) for trial in event.trials]
+        # Rounds of a search stay as they were told: an engine that takes it up tells them again, one after the other.
+        rounds = [self.proposed[number].trials for number in sorted(self.proposed)]
+        self.trials = [self._planned(trial) for trials in (event.trials, *rounds) for trial in trials]
         planned = {
             step.key
             for trial in self.trials
@@ -209,11 +211,14 @@ class StudyState:
         )
 
     def _propose(self, event: ev.Proposed) -> None:
-        """Its trials follow those of the rounds before it; a round that is told again takes its own place."""
+        """Its trials follow those of the rounds before it; a round that is told again takes its own place, and those
+        after it go where it has become another one."""
         self.chosen = None
+        same = event.round in self.proposed and self.proposed[event.round].trials == event.trials
         self.proposed[event.round] = event
         first = event.trials[0]["index"] if event.trials else len(self.trials)
-        self.trials = [*self.trials[:first], *(self._planned(trial) for trial in event.trials)]
+        after = self.trials[first + len(event.trials) :] if same else []
+        self.trials = [*self.trials[:first], *(self._planned(trial) for trial in event.trials), *after]
 
     def judge(self, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import lone
 from tests.offline import CALLS, forbid_internet
 from tests.study_lab import Lab
 
@@ -29,6 +30,8 @@ measure:
   latency: {{runtimes: [{", ".join(RUNTIMES)}], batch: [1], blocks: 3, block_ms: 2, warmup_ms: 2}}
 """
 DETECTOR = """
+from tests.offline import forbid_internet
+forbid_internet()
 from engine.compute.yolo import detector, library
 detector("yolov8n", 3, 2, (64, 64))
 """
@@ -66,6 +69,6 @@ def test_a_study_in_every_runtime_opens_no_internet_socket(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("ultralytics"), reason="an extra")
-def test_ultralytics_opens_no_internet_socket() -> None:
-    done = python(DETECTOR)
+def test_ultralytics_opens_no_internet_socket(tmp_path: Path) -> None:
+    done = lone.ours(DETECTOR, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -179,6 +179,7 @@ def test_from_nothing_to_a_replay(terminal: Tmux) -> None:
 @pytest.mark.parametrize("terminal", [(120, 40)], indirect=True)
 def test_a_study_outlives_its_terminal(terminal: Tmux) -> None:
     terminal.open()
+    make_smaller(terminal)
     make_small(terminal)
     run(terminal)
     study = terminal.study("quickstart-1")

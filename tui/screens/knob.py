@@ -200,7 +200,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
             self.post_message(Go(self.WHERE))
             self.post_message(Failed(error))
         else:
-            self.post_message(Tell(f"{run.name} goes on, also when you leave", "good"))
+            await self.tell_begun(run)
 
     async def _preset(self) -> tuple[str, str] | None:
         """Name and text of the preset that makes the network at the value now; None, said why, if there is none."""

@@ -11,7 +11,7 @@ from tui.lab.review import Place
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import Review, TextView
 from tui.screens.starting import StartActions
-from tui.session import Failed, Go, Tell
+from tui.session import Failed, Go
 from tui.widgets.confirm import Ask
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
@@ -61,7 +61,7 @@ class RunActions(LabBase, StartActions):
             self.post_message(Failed(error))
             return
         self.running = run.name
-        self.post_message(Tell(f"{run.name} goes on, also when you leave", "good"))
+        await self.tell_begun(run)
 
     def _place(self) -> Place:
         """What site and user have settled of where the preset runs. Raises UsageError."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
 from engine.studies.rundir import RunDir
+from engine.studies.status import OPEN
 from tui.screens.base import BaseScreen
-from tui.session import Go
+from tui.session import Go, Tell
 
 if TYPE_CHECKING:
     from engine.presets.spec import Spec
@@ -56,3 +57,8 @@ class StartActions(BaseScreen):
             self.session.watcher.look()
             raise
         return run
+
+    async def tell_begun(self, run: RunDir) -> None:
+        """Say that a study goes on; one whose results were all stored may be through by now."""
+        if (await asyncio.to_thread(run.read_status)).state in OPEN:
+            self.post_message(Tell(f"{run.name} goes on, also when you leave", "good"))

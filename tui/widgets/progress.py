@@ -66,12 +66,15 @@ def head(state: "StudyState", width: int, now: float) -> list[Line]:
     done = counts(state.done, len(state.trials), state.untimed, state.most, verb="") if state.trials else ""
     failed = f", {state.failed} failed" if state.failed else ""
     going_on = state.status in OPEN
-    end = now if going_on else state.finished
-    took = numbers.duration(max(end - state.started, 0)) if state.started and end else ""
+    # Without the time between an engine and the next, and that in which it waited for its turn.
+    since = max(now - state.heard_at, 0.0) if going_on and not state.idle else 0.0
+    took = numbers.duration(state.worked + since) if state.started else ""
     if going_on:
         took = took and f"{took} so far"
     elif took and state.finished:
         took = f"ended {moment(state.finished)}   took {took}"
+    else:
+        took = ""
     remaining = left(state) if going_on else ""
     right = "   ".join(part for part in (took, remaining) if part)
     first: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{done}{failed}", "")]

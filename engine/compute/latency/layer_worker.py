@@ -6,6 +6,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -145,9 +146,13 @@ def _input_shape(config: LayerConfig, batch: int) -> tuple[int, ...]:
 
 def _filled(shape: tuple[int, ...], number: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
     """Normal random numbers of a size that keeps a layer's outputs ordinary; another `number`, other numbers."""
-    pool = np.random.default_rng(number).standard_normal(POOL, dtype=np.float32)
     fan_in = max(int(np.prod(shape[1:])), 1)
-    return np.resize(pool, shape) / np.float32(np.sqrt(fan_in))
+    return np.resize(_pool(number), shape) / np.float32(np.sqrt(fan_in))
+
+
+@cache
+def _pool(number: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    return np.random.default_rng(number).standard_normal(POOL, dtype=np.float32)
 
 
 def _torch_layer(config: LayerConfig, copies: int, job: LayersJob) -> Callable[[], None]:

@@ -65,11 +65,20 @@ def state(finalist: int = 30, quality: float = 0.89) -> StudyState:
 def test_trials_of_later_rounds_come_after_the_earlier_ones() -> None:
     found = state()
     assert [one.index for one in found.trials] == list(range(6))
-    found.apply(
-        found.proposed[1]
-    )  # told again by an engine that takes the study up: the rounds after it will be too
-    assert [one.index for one in found.trials] == [0, 1, 2, 3]
-    assert found.proposed.keys() == {0, 1, 2}
+    found.apply(ev.Proposed(round=1, purpose="search", trials=[trial(3, 1, "candidate", 1)]))
+    assert [one.index for one in found.trials] == [0, 1, 2, 3], "what followed from another round is no more"
+
+
+def test_an_engine_that_takes_a_search_up_and_is_stopped_loses_none_of_its_trials() -> None:
+    found = state()
+    before = searches.lines(found)
+    told = list(found.proposed.values())
+    found.apply(made.started(resumed=True))
+    found.apply(ev.Planned(trials=[trial(0, None, "", -1) | {"measure": "tm", "proposal": {}}]))
+    for one in told[:2]:
+        found.apply(one)
+        assert [trial.index for trial in found.trials] == list(range(6))
+        assert found.done == 6 and searches.lines(found) == before
 
 
 def test_what_trials_share_is_from_the_store() -> None:
@@ -126,9 +135,3 @@ def test_the_table_has_the_front_and_the_finalists() -> None:
         "finalist 0",
         "uncompressed",
     ]
-
-
-def test_a_round_that_an_engine_has_not_told_again_is_not_done() -> None:
-    found = state()
-    found.apply(ev.Planned(trials=[trial(0, None, "", -1) | {"measure": "tm", "proposal": {}}]))
-    assert searches.doing(found).endswith("0 of 2 done")

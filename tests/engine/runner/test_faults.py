@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import faults
 from engine.studies import events as ev
 from tests.study_lab import HOME, PRESET, Lab, processes_of, wait_for
 
@@ -52,7 +53,10 @@ def alone(tmp_path: Path) -> Lab:
 
 @pytest.mark.long
 def test_faults_at_random_moments_lose_nothing_and_change_no_bit(tmp_path: Path) -> None:
-    """The quick version of `benchmarks/faults.py`, which says what is counted."""
+    """The quick version of `benchmarks/faults.py`, which says what is counted; a warm lab does its undisturbed run."""
+    (tmp_path / "f" / "quiet").mkdir(parents=True)
+    quiet = Lab(tmp_path / "f" / "quiet")
+    quiet.run(preset=quiet.preset(faults.QUICK, "sweep"))
     command = [sys.executable, "-m", "benchmarks.faults", "--quick", "--folder", str(tmp_path / "f")]
     done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

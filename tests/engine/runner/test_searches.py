@@ -125,7 +125,7 @@ def test_what_the_network_does_not_allow_is_not_tried(lab: Lab) -> None:
     over = "    - prune.channels: {speedup: 1..40, floor: 0.5, repair: false}\n    - finetune: {epochs: 1, batch: 32}\n"
     text = PRESET.partition("    - prune")[0].replace("weights, rates", "channels, rates") + over
     lab.run(preset=lab.preset(text.replace("trials: 4", "trials: 2"), "far"))
-    assert lab.call("resume", "far-1", "--set", "search.budget.trials=6").returncode == 0
+    assert lab.call("resume", "far-1", "--set", "search.budget.trials=4").returncode == 0
     state = lab.state("far-1")
     assert state.reached is not None
     (bound,) = state.reached.bounds

@@ -6,6 +6,7 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.studies.rundir import studies_folder
+from engine.testing import folders as fabricate
 from tests.tui.screens.test_lab import lab, shown, until
 from tui.screens.lab_texts import Review
 
@@ -58,3 +59,17 @@ async def test_a_quick_version_can_be_run_where_the_whole_ones_data_are_missing(
     )
     async with lab(tmp_path, preset=preset) as (_, pilot):
         assert (await reviewed(pilot)).spec.name == "p-quick"
+
+
+async def test_a_study_that_is_through_at_once_is_not_said_to_go_on(tmp_path: Path) -> None:
+    through, going = (
+        fabricate.finished(tmp_path, "through").run,
+        fabricate.Study(tmp_path, "going").start().run,
+    )
+    async with lab(tmp_path) as (screen, pilot):
+        await screen.tell_begun(through)
+        await screen.tell_begun(going)
+        await until(pilot, lambda: "going-1 goes on, also when you leave" in shown(pilot))
+        await screen.tell_begun(through)
+        await pilot.pause(0.1)
+        assert "through-1 goes on" not in shown(pilot)

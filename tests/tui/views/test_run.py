@@ -1,5 +1,6 @@
 """What the page of a running study says of its steps."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from engine.studies import events as ev
@@ -139,3 +140,20 @@ def test_what_is_left_of_a_search_is_more_than_its_round() -> None:
     timed = of_search(most_trials=-1, most_hours=1.0)
     timed.worked = 600.0
     assert (timed.remaining_seconds(), timed.progress) == (3000.0, 1 / 6)
+
+
+def test_how_long_it_took_leaves_out_the_time_between_two_engines() -> None:
+    def at(seconds: float) -> dict[str, float]:
+        return {"time": NOW - 10_000 + seconds}
+
+    state = made.replayed(
+        replace(made.started(), **at(0)),
+        replace(made.planned([{}]), **at(1)),
+        ev.StudyFinished(state="cancelled", **at(60)),
+        replace(made.started(resumed=True), **at(9_990)),
+    )
+    first, *_ = head(state, 100, NOW)
+    assert "1 m 10 s so far" in "".join(text for text, _ in first)
+    state.apply(ev.StudyFinished(state="done", **at(10_000)))
+    first, *_ = head(state, 100, NOW + 500)
+    assert "took 1 m 10 s" in "".join(text for text, _ in first)

@@ -48,7 +48,7 @@ def expected(model: nn.Module, data: Dataset) -> Tensor:
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return build(Architecture("resnet20", 3, 10, (16, 16), {"width": 4})).eval()
+    return build(Architecture("resnet8", 3, 10, (16, 16), {"width": 4})).eval()
 
 
 def written(form: Format, model: nn.Module, data: Dataset, folder: Path) -> Written:

@@ -119,7 +119,7 @@ def expected(model: nn.Module, data: Dataset) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "trainable"),
     [
-        ("resnet20", True),
+        ("resnet8", True),
         ("torchvision/resnet18", True),
         ("torchvision/mobilenet_v3_small", True),
         ("vit", True),
@@ -151,7 +151,7 @@ def test_the_number_of_images_is_asked_in_any_way(own: Path, tmp_path: Path) -> 
 
 
 def test_masks_are_folded_and_the_folder_is_a_checkpoint_too(data: Dataset, tmp_path: Path) -> None:
-    model = network("resnet20")
+    model = network("resnet8")
     for module in (model.get_submodule("conv1"), model.get_submodule("layer2.0.conv2")):
         set_mask(module, torch.rand(module.weight.shape) > 0.5)  # type: ignore[arg-type]
     folder = tmp_path / "model"
@@ -166,7 +166,7 @@ def test_masks_are_folded_and_the_folder_is_a_checkpoint_too(data: Dataset, tmp_
 def test_a_pruned_network_has_its_sizes_in_the_source(data: Dataset, tmp_path: Path) -> None:
     import torch_pruning as tp
 
-    model = network("resnet20")
+    model = network("resnet8")
     graph = tp.DependencyGraph().build_dependency(model, torch.zeros(1, 3, 32, 32))
     with edits.resized(model):
         first = model.get_submodule("conv1")
@@ -197,7 +197,7 @@ def test_training_it_is_training_the_network(data: Dataset) -> None:
 def test_hostile_class_names_are_only_names(data: Dataset, tmp_path: Path) -> None:
     names = ('"""', "'''\nimport os", "{0}", "\\", "`</code>`", "\u2028 é")
     data = replace(data, class_names=names)
-    model = build(Architecture("resnet20", 3, len(names), (32, 32), {"width": 4})).eval()
+    model = build(Architecture("resnet8", 3, len(names), (32, 32), {"width": 4})).eval()
     written(model, data, tmp_path)
     space: dict[str, object] = {"__name__": "load"}
     exec(compile((tmp_path / "load.py").read_text(), "load.py", "exec"), space)
@@ -207,7 +207,7 @@ def test_hostile_class_names_are_only_names(data: Dataset, tmp_path: Path) -> No
 def test_changed_weights_are_noticed(data: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
-    written(build(Architecture("resnet20", 3, 10, (32, 32), {"width": 4})).eval(), data, folder)
+    written(build(Architecture("resnet8", 3, 10, (32, 32), {"width": 4})).eval(), data, folder)
     file = folder / "model.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1

@@ -35,7 +35,7 @@ from engine.params.runtimes import TargetRuntime
 from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 
-pytestmark = pytest.mark.usefixtures("warm_server")
+pytestmark = pytest.mark.usefixtures("briefly")
 
 CONV = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1))
 

@@ -218,15 +218,15 @@ def test_a_checkpoint_loads_bit_equal_wherever_its_file_places_tensors(name: str
     model, _ = create(Model(name=name), channels=1, classes=10, size=(32, 32), seed=0)
     checkpoint.save(model.eval(), tmp_path)
     content = (tmp_path / checkpoint.TENSORS).read_bytes()
-    for batch in (1, 3):
-        images = torch.rand(batch, 1, 32, 32)
-        with torch.inference_mode():
-            expected = model(images)
-            for offset in OFFSETS:
-                (tmp_path / checkpoint.TENSORS).write_bytes(moved(content, 4 * offset))
-                again = checkpoint.load(tmp_path)
-                assert lies_aligned(*again.parameters(), *again.buffers())
-                assert torch.equal(again(images), expected), f"batch {batch}, offset {offset}"
+    batches = [torch.rand(count, 1, 32, 32) for count in (1, 3)]
+    with torch.inference_mode():
+        expected = [model(images) for images in batches]
+        for offset in OFFSETS:
+            (tmp_path / checkpoint.TENSORS).write_bytes(moved(content, 4 * offset))
+            again = checkpoint.load(tmp_path)
+            assert lies_aligned(*again.parameters(), *again.buffers())
+            for images, given in zip(batches, expected, strict=True):
+                assert torch.equal(again(images), given), f"batch {len(images)}, offset {offset}"
 
 
 def test_a_resumed_training_goes_on_with_aligned_tensors(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def made(proposal: Proposal, name: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("of", ["weights", "channels", "rank"])
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     name=st.sampled_from([*MAKERS, SPARSE]),
     least=st.sampled_from([*3 * [QUALITY], "macs", "parameters", "size.packed"]),

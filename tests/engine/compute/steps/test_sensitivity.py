@@ -40,13 +40,13 @@ PARAMS = Sensitivity(of="weights", rates=(0.3, 0.9), images=60)
 
 @pytest.fixture(scope="module")
 def trained() -> dict[str, Tensor]:
-    model = fit(small_model(depth=20, width=4), Train(epochs=3, batch=32), context_for())
+    model = fit(small_model(width=4), Train(epochs=3, batch=32), context_for())
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 @pytest.fixture
 def model(trained: dict[str, Tensor]) -> nn.Module:
-    network = small_model(depth=20, width=4)
+    network = small_model(width=4)
     network.load_state_dict(trained)
     return network.eval()
 
@@ -255,7 +255,7 @@ def test_channels_go_where_the_solver_says(model: nn.Module) -> None:
     # Whole channels of layers of four: the least that reaches it is not far beyond.
     assert 1.7 <= count(model, (1, 8, 8)).macs / count(pruned, (1, 8, 8)).macs < 1.95
     with pytest.raises(SecateurError, match="measured too little"):
-        prune_channels(model, PruneChannels(scope="solved", speedup=30, floor=0, round_to=1), context)
+        prune_channels(model, PruneChannels(scope="solved", speedup=20, floor=0, round_to=1), context)
 
 
 @pytest.mark.parametrize("of", ["bits", "rank"])
@@ -264,12 +264,12 @@ def test_bits_and_ranks_are_given_where_they_count(model: nn.Module, of: str) ->
     table = Sensitivity.model_validate({"of": of, "bits": [2, 4, 8], "rates": [0.3, 0.6, 0.8], "images": 60})
     sensitivity(model, table, context)
     if of == "bits":
-        given = {"bits": 4, "scope": "solved", "rounding": {"kind": "nearest"}}
+        given = {"bits": 5, "scope": "solved", "rounding": {"kind": "nearest"}}
         quantized = apply(STEPS["quantize.weights"].model_validate(given), model, context)
         rows = {row["name"]: row["bits"] for row in context.observations["rounding"]}
         sizes = {name: weight_of(m).numel() for name, m in prunable_layers(quantized, ()).items()}
         assert len(set(rows.values())) > 1
-        assert sum(sizes[name] * bits for name, bits in rows.items()) <= 4 * sum(sizes.values())
+        assert sum(sizes[name] * bits for name, bits in rows.items()) <= 5 * sum(sizes.values())
         return
     whole = sum(weight_of(m).numel() for m in prunable_layers(model, ()).values())
     given = {"scope": "solved", "scheme": "channel", "rank": {"kind": "ratio", "ratio": 0.4}}
@@ -280,7 +280,7 @@ def test_bits_and_ranks_are_given_where_they_count(model: nn.Module, of: str) ->
     assert 1 - left / whole == pytest.approx(0.4, abs=0.1), "ranks are whole numbers"
 
 
-@pytest.mark.usefixtures("warm_server")
+@pytest.mark.usefixtures("briefly")
 def test_with_a_runtime_a_table_tells_the_time_of_any_widths_and_by_record(
     model: nn.Module, tmp_path: Path
 ) -> None:

@@ -55,8 +55,8 @@ def test_the_closed_form_is_what_a_refit_without_the_inputs_loses() -> None:
 
 def test_a_channel_that_others_can_replace_goes_first() -> None:
     """Of two channels that are the same, one costs nothing; what is left then is worth more than before."""
-    model = fit(small_model(depth=20), Finetune(epochs=3, learning_rate=0.1, batch=64), context_for())
-    block = model.get_submodule("layer3.1")
+    model = fit(small_model(), Finetune(epochs=3, learning_rate=0.1, batch=64), context_for())
+    block = model.get_submodule("layer3.0")
     with torch.no_grad():
         for tensor in (
             block.conv1.weight,
@@ -66,7 +66,7 @@ def test_a_channel_that_others_can_replace_goes_first() -> None:
             block.bn1.running_var,
         ):
             tensor[5] = tensor[3]
-    values = output_losses(model, channel_graph(model).groups, context_for())["layer3.1.conv1"]
+    values = output_losses(model, channel_graph(model).groups, context_for())["layer3.0.conv1"]
     copies, others = values[[3, 5]], values[[u for u in range(len(values)) if u not in (3, 5)]]
     assert float(copies.min()) < 0.1 * float(others.median())
     assert float(copies.max()) > 10 * float(copies.min())
@@ -74,7 +74,7 @@ def test_a_channel_that_others_can_replace_goes_first() -> None:
 
 def test_ranking_in_parts_gives_what_ranking_at_once_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """As networks are ranked whose inverses don't fit into memory together."""
-    model = small_model(depth=20)
+    model = small_model()
     groups = channel_graph(model).groups
     at_once = output_losses(model, groups, context_for())
     monkeypatch.setattr(output_loss, "ROOM", 2**20)
@@ -86,7 +86,7 @@ def test_ranking_in_parts_gives_what_ranking_at_once_does(monkeypatch: pytest.Mo
 def test_no_label_has_a_part_and_the_model_stays() -> None:
     data = digits()
     wrong = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
-    model = small_model(depth=20)
+    model = small_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     groups = channel_graph(model).groups
     one, two = (importance("output", model, groups, context_for(data=d), 0) for d in (data, wrong))

@@ -156,7 +156,7 @@ def test_a_file_with_every_layer_in_float_is_the_float_network(recipe: Recipe) -
     assert {node.op_type for node in file.graph.node} & {"QuantizeLinear", "DequantizeLinear"} == set()
 
 
-@pytest.mark.usefixtures("warm_server")
+@pytest.mark.usefixtures("briefly")
 @pytest.mark.parametrize("runtime", get_args(ProfiledRuntime))
 def test_a_search_by_time_belongs_to_this_host_and_goes_the_same_way_again(
     network: torch.nn.Module, tmp_path: Path, runtime: ProfiledRuntime
