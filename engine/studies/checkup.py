@@ -131,7 +131,7 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
             timed is not None and KIND[timed].reads == "onnx"
         )
         wanted.trains_file |= isinstance(step, QuantizeQat)
-        # How layers are called once an earlier step has changed the network, only that step's end tells.
+        # How layers are called once an earlier step has changed the network, what that step leaves tells: see `fits`.
         for parameter, names in _named(step) if original else ():
             wanted.layers[step.address, parameter, names] = None
         if original and step.compresses:

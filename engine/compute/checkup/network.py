@@ -224,11 +224,8 @@ def _check_fits(
 
 def _of_step(step: Step, changed: Sequence[Step], error: SecateurError) -> SecateurError:
     """What a check said of a step behind those that changed the network's layers, as the preset calls them."""
-    behind = (
-        f"That is said of the layers that {listed([one.address for one in changed])} leaves."
-        if changed
-        else ""
-    )
+    addresses = listed([one.address for one in changed])
+    behind = f"That is said of the network's layers behind {addresses}." if changed else ""
     detail = sentences(error.detail, behind)
     if not isinstance(error, OutOfReach):
         return SecateurError(error.title, detail, error.remedy)

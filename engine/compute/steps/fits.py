@@ -53,16 +53,18 @@ class Fits:
     def __init__(self, made: Callable[[], nn.Module], images: torch.Tensor, context: Context) -> None:
         self._made, self._images, self._context = made, images, context
         self._ready: dict[tuple[str, ...], Prepared] = {}
-        self._behind: dict[str, Fits] = {}
+        self._behind: tuple[Step, Fits] | None = None
 
     @cached_property
     def _model(self) -> nn.Module:
         return self._made()
 
     def behind(self, step: Step) -> "Fits":
-        """Checks against the network that the step leaves of this one, tried on a few images."""
-        changed = partial(self._changed, step)
-        return self._behind.setdefault(repr(step), Fits(changed, self._images, self._context))
+        """Checks against the network that the step leaves of this one, tried on a few images. That of the last step
+        asked for is kept: trials ask for one after the other, and networks are large."""
+        if self._behind is None or self._behind[0] != step:
+            self._behind = step, Fits(partial(self._changed, step), self._images, self._context)
+        return self._behind[1]
 
     def _changed(self, step: Step) -> nn.Module:
         data = self._context.data

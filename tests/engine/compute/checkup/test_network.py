@@ -384,7 +384,7 @@ def test_what_layers_leave_that_others_changed_is_found_out_too(
     assert not notes(True, fitting)
     with pytest.raises(SecateurError) as refused:
         notes(True, too_much)
-    told = f"that {changed.get('id', changed['kind'])} leaves"
+    told = f"layers behind {changed.get('id', changed['kind'])}."
     assert said in str(refused.value) and told in str(refused.value)
     (note,) = notes(False, too_much)
     assert said in note and told in note
