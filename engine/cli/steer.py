@@ -4,8 +4,6 @@ import argparse
 
 from engine.cli.common import add_json, add_study, add_workspace, print_json, say
 
-WORDS = {True: "pinned", False: "forbidden"}
-
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     steer = subparsers.add_parser(
@@ -49,6 +47,8 @@ def _steer(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"study": run.name, "held": found, "techniques": list(space.techniques)})
     else:
-        told = [f"{name}: {WORDS[found[name]] if name in found else 'free'}" for name in space.techniques]
+        told = [
+            f"{name}: {held.WORDS[found[name]] if name in found else 'free'}" for name in space.techniques
+        ]
         say(f"{run.name}, from its next round on:", *(f"  {line}" for line in told))
     return 0

@@ -15,6 +15,7 @@ from engine.studies.state import StudyState
 from engine.text.phrases import names, suggest
 
 Wish = Literal["pinned", "forbidden", "free"]
+WORDS = {True: "pinned", False: "forbidden"}
 
 
 def space_of(spec: Spec, study: str) -> Space:
@@ -37,11 +38,13 @@ def wished(run: RunDir, space: Space) -> dict[str, bool]:
 def wish(run: RunDir, state: StudyState, space: Space, name: str, how: Wish) -> dict[str, bool]:
     """Pin, forbid or free a technique from the next round on; what is wished for then.
 
+    A wish may be taken back at any time: it holds until then, also where the search goes on with a larger budget.
     Raises UsageError where no such round comes, for what is no technique of the search, and where nothing would be left
     that compresses.
     """
     last = state.proposed.get(max(state.proposed, default=0))
-    if state.chosen is not None or (last is not None and last.purpose == "confirm"):
+    is_over = state.chosen is not None or (last is not None and last.purpose == "confirm")
+    if is_over and how != "free":
         raise UsageError(
             f"{run.name} tries no more candidates",
             "It is through." if state.chosen is not None else "Its finalists are being confirmed.",

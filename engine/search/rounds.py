@@ -89,9 +89,12 @@ def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[En
 
 
 def confirm(task: Task, known: Sequence[Candidate], seeds: int) -> Round | None:
-    """The finalists, and the uncompressed network with the same extra training, on so many seeds; None without any."""
+    """The finalists, and the uncompressed network with the same extra training, on so many seeds; None without any.
+
+    A wish that comes when nothing new is tried may leave no candidate that is as wished: then all count.
+    """
     ranked = Ranking.of(task, known).best(known)
-    best = [one for one in ranked if task.allows(one.point)][: task.search.finalists]
+    best = ([one for one in ranked if task.allows(one.point)] or ranked)[: task.search.finalists]
     if not best:
         return None
     top = len(task.space.rungs) - 1

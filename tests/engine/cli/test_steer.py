@@ -58,4 +58,5 @@ def test_a_search_that_confirms_its_finalists_takes_no_wishes(
     log.close()
     assert main(["steer", "p-1", "--pin", "prune.weights", "--workspace", str(tmp_path)]) == 2
     assert "p-1 tries no more candidates" in capsys.readouterr().err
+    assert main(["steer", "p-1", "--free", "prune.weights", "--workspace", str(tmp_path)]) == 0
     assert main(["steer", "p-1", "--workspace", str(tmp_path)]) == 0

@@ -279,6 +279,15 @@ def test_a_forbidden_technique_is_not_proposed_trained_on_or_confirmed_any_more(
     assert all(not quantized(entry.point) for entry in confirmed.entries if entry.point is not None)
 
 
+def test_where_no_candidate_is_as_wished_all_may_be_finalists(task: Task) -> None:
+    quantized_ones = [one for one in known_after(task, 3) if quantized(one.point)]
+    confirmed = rounds.confirm(replace(task, held={"quantize.weights": False}), quantized_ones, 1)
+    assert confirmed is not None
+    free = rounds.confirm(task, quantized_ones, 1)
+    assert free is not None and confirmed.entries == free.entries
+    assert confirmed.held == {"quantize.weights": False}
+
+
 def test_a_pinned_technique_is_in_every_new_candidate(task: Task) -> None:
     following = rounds.search(replace(task, held={"quantize.weights": True}), known_after(task, 2), 2)
     assert following is not None
