@@ -128,14 +128,8 @@ def lines(state: StudyState) -> list[str]:
     ]
     if state.chosen is None:
         return told
-    taken = (
-        []
-        if state.chosen.trial is None
-        else [
-            f"answer.yaml in its folder is the winner as a preset; `secateur export {state.name} model/` takes it away"
-        ]
-    )
-    return [*told, *state.chosen.lines, *taken]
+    taken = f"answer.yaml in its folder is the winner as a preset; `secateur export {state.name} model/` takes it away"
+    return [*told, *state.chosen.lines, taken]
 
 
 def test_quality(trial: TrialState) -> str:

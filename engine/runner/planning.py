@@ -197,7 +197,7 @@ def tell_again(task: Planner, number: int) -> None:
 def outcome(state: StudyState, *, of_search: bool) -> Literal["done", "failed"] | None:
     """How the study ends; None while some trial has not ended, or a search has not chosen.
 
-    A search's candidates may fail; it fails with its baseline, or where nothing is of use.
+    A search's candidates may fail; it fails with its baseline.
     """
     if not state.trials or any(trial.status not in ("done", "failed") for trial in state.trials):
         return None
@@ -205,6 +205,4 @@ def outcome(state: StudyState, *, of_search: bool) -> Literal["done", "failed"] 
         return "failed" if state.failed else "done"
     if state.trials[0].status == "failed":
         return "failed"
-    if state.chosen is None:
-        return None
-    return "failed" if state.chosen.trial is None else "done"
+    return "done" if state.chosen is not None else None

@@ -175,11 +175,11 @@ class Rounds:
         return self._tables[1]
 
     def choose(self, state: StudyState) -> ev.Chosen:
-        """The choice among the finalists; the one that is taken becomes the study's answer."""
+        """The choice among the finalists; the one that is taken becomes the study's answer. Raises NothingFound where
+        there is none."""
         chosen = choice.choose(self.task, state, rule(self.spec.settings))
-        if chosen.trial is not None:
-            proposal = state.trials[chosen.trial].proposal
-            write_atomic(self.run.answer, plain(self.spec, proposal, f"The answer of {self.run.name}"))
+        proposal = state.trials[chosen.trial].proposal
+        write_atomic(self.run.answer, plain(self.spec, proposal, f"The answer of {self.run.name}"))
         return chosen
 
 

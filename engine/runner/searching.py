@@ -47,15 +47,13 @@ class Searching:
         engine.state.reached = engine.state.reached or begun.reached
         self._started = time.monotonic()
 
-    def carry_out(self) -> str:
-        """Every round to the last, then the choice; the study's outcome."""
+    def carry_out(self) -> None:
+        """Every round to the last, then the choice. Raises NothingFound where there is nothing to choose."""
         number = 0
         while (found := self._next(number)) is not None:
             self._do(number, found)
             number += 1
-        chosen = self._rounds.choose(self._engine.state)
-        self._engine.emit(chosen)
-        return "done" if chosen.trial is not None else "failed"
+        self._engine.emit(self._rounds.choose(self._engine.state))
 
     def _next(self, number: int) -> Round | None:
         """The round with this number; None after the last."""

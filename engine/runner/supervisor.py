@@ -240,7 +240,8 @@ class Supervisor:
             self.work_off(executor, plan.jobs)
             if begun is not None and not self.broken:
                 planner = rounds.Rounds.of(self.run, self.spec, on, code)
-                return searching.Searching(self, executor, planner, begun).carry_out()
+                searching.Searching(self, executor, planner, begun).carry_out()
+                return "done"
         finally:
             executor.stop()
         return "failed" if self.broken else "done"

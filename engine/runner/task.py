@@ -24,6 +24,7 @@ from engine.runner.share import POLL_S, Share
 from engine.runner.status import plan_event
 from engine.runner.stopping import Stop, StopRequest
 from engine.runner.supervisor import preload
+from engine.search.choice import NothingFound
 from engine.slurm import duration, inside
 from engine.store import claims
 from engine.store.claims import Claims
@@ -150,7 +151,7 @@ class Task:
             return planned if isinstance(planned, str) else self._compute(*planned)
         except UsageError as error:  # what the check-up refuses can't be on any node
             return self._end_study(error)
-        except planning.NotSent as error:  # what was planned is told, and sent by whoever resumes
+        except (planning.NotSent, NothingFound) as error:  # all that was planned is told; who resumes goes on
             self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
             return "done"
 

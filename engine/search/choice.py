@@ -2,23 +2,30 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.errors import SecateurError
 from engine.measures.table import measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.results import pick
 from engine.results.searches import FINALIST, UNCOMPRESSED, candidates
 from engine.results.summary import quality_of
+from engine.search.held import WORDS
 from engine.search.luck import standard_error
 from engine.search.task import Task
 from engine.studies import events as ev
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import MISSING
+from engine.text.phrases import counted
 
 CONFIDENCE = 0.95
 """How sure it is to be, over all candidates together, that a loss and its margin are not exceeded on other images."""
+
+
+class NothingFound(SecateurError):
+    """A search ended, and no candidate is left that could be taken."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,12 @@ class Finalist:
     def sure(self) -> bool:
         """Whether it is within the limits even if it was lucky."""
         sound = self.margin is not None and self.found.loss + self.margin <= self.found.allowed
-        return self.found.within and (sound or self.found.goal == MOST_ACCURATE)
+        return self.found.within and (sound or not self.is_limited)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit to what it may lose."""
+        return self.found.allowed < 1.0
 
 
 def margin(agreement: float | None, images: int, candidates: int) -> float | None:
@@ -56,7 +68,7 @@ def margin(agreement: float | None, images: int, candidates: int) -> float | Non
 
 
 def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:
-    """The answer, from the finalists of the last confirmation."""
+    """The answer, from the finalists of the last confirmation. Raises NothingFound where there is none."""
     confirmed = _last_confirmed(state)
     tried = candidates(state)
     finalists = _finalists(task, state, rule, confirmed, tried)
@@ -68,25 +80,41 @@ def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:
     sure = [one for one in found if one.sure]
     best = pick.best([(one.found, one.amount) for one in sure or found])
     if best is None:
-        lines = [f"No candidate was of use: {tried} were looked at, and none could be finished."]
-        return ev.Chosen(trial=None, sure=False, candidates=tried, lines=lines)
+        finalists_ = len({trial.proposal["candidate"] for trial in confirmed} - {None})
+        those = counted(finalists_, "finalist") if finalists_ else counted(tried, "candidate")
+        raise NothingFound(
+            "The search found nothing to take",
+            f"Of {those} none could be computed and measured to its end.",
+            "`secateur resume` tries again what failed.",
+        )
     winner = next(one for one in found if one.found is best)
     return ev.Chosen(
         trial=best.trial.index,
         sure=winner.sure,
         candidates=tried,
-        lines=_lines(task, winner, found, plain, tried),
+        lines=[*_lines(task, winner, found, plain, tried), *_unlike_wished(task, state, winner)],
         finalists=[_as_dict(one) for one in found],
         uncompressed=_compared(plain),
     )
 
 
 def _last_confirmed(state: StudyState) -> list[TrialState]:
+    last = _last_confirmation(state)
+    return [state.trials[trial["index"]] for trial in last.trials] if last is not None else []
+
+
+def _last_confirmation(state: StudyState) -> ev.Proposed | None:
     rounds = [one for one in state.proposed.values() if one.purpose == "confirm"]
-    if not rounds:
+    return max(rounds, key=lambda one: one.round, default=None)
+
+
+def _unlike_wished(task: Task, state: StudyState, winner: Finalist) -> list[str]:
+    """That the winner is not as wished, where no candidate was."""
+    last = _last_confirmation(state)
+    if last is None or replace(task, held=last.held).allows(winner.found.trial.proposal["point"]):
         return []
-    last = max(rounds, key=lambda one: one.round)
-    return [state.trials[trial["index"]] for trial in last.trials]
+    wishes = ", ".join(f"{name} {WORDS[value]}" for name, value in last.held.items())
+    return [f"No candidate that could be a finalist is as wished ({wishes}): all of them counted"]
 
 
 def _finalists(
@@ -140,10 +168,10 @@ def _lines(
     one = winner.found
     lines = [f"{_what(task)}: {one}"]
     if not one.gains:
-        less = "faster" if task.goal.startswith("latency") else "smaller"
-        lines = [f"No finalist is {less} than the network as it is; this one is nearest: {one}"]
+        better = _better(task)
+        lines = [f"No finalist is {better} than the network as it is; this one is nearest: {one}"]
     elif one.within:
-        lines.append(_why(winner, found, tried))
+        lines.append(_why(task, winner, found, tried))
     else:
         lines = [
             f"No finalist is within the limits; this one is nearest, {_loss(winner)} on validation: {one}"
@@ -170,20 +198,28 @@ def _what(task: Task) -> str:
     )
 
 
+def _better(task: Task) -> str:
+    if task.goal == MOST_ACCURATE:
+        return "more accurate"
+    return "faster" if task.goal.startswith("latency") else "smaller"
+
+
 def _loss(one: Finalist) -> str:
     margin_ = f" ± {100 * one.margin:.2f}" if one.margin is not None else ""
     return f"{-100 * one.found.loss:+z.2f}{margin_} points".replace("-", "−")
 
 
-def _why(winner: Finalist, found: Sequence[Finalist], tried: int) -> str:
+def _why(task: Task, winner: Finalist, found: Sequence[Finalist], tried: int) -> str:
     """Why this one was taken, and how sure that is."""
     seeds = f"{len(winner.trials)} seeds" if len(winner.trials) > 1 else "one seed"
     told = f"{_loss(winner)} on validation, mean of {seeds}"
     if winner.margin is None:
         return f"{told}; how much of that is luck is not known for this task"
+    if not winner.is_limited:
+        return f"{told}; no limit is set on that, and ± is the luck of {_of(tried)}"
     if winner.sure:
-        smaller = [one for one in found if one.amount < winner.amount and one.found.within]
-        more = f"; {len(smaller)} smaller only seemed to be within" if smaller else ""
+        better = [one for one in found if one.amount < winner.amount and one.found.within]
+        more = f"; {len(better)} {_better(task)} only seemed to be within" if better else ""
         return f"{told}: within the limit beyond the luck of {_of(tried)}{more}"
     return (
         f"{told}: within the limit, but not beyond the luck of {_of(tried)} on so few images; "

@@ -115,12 +115,12 @@ class Proposed(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen(_Event):
-    """A search's answer: see `engine.search.choice`. `trial` is its index, None where no candidate was of use.
+    """A search's answer: see `engine.search.choice`. `trial` is its index.
 
     `lines` say why it won, and how sure that is; `finalists` and `uncompressed` have the numbers.
     """
 
-    trial: int | None
+    trial: int
     sure: bool
     candidates: int
     lines: list[str]

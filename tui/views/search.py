@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from engine.errors import sentence
 from engine.params.search import MOST_ACCURATE
 from engine.presets.limits import Limit
 from engine.presets.space import Space
@@ -32,7 +33,8 @@ HELD = {True: ("pinned", "good"), False: ("forbidden", "warn"), None: ("free", "
 
 
 def head(state: StudyState, answer: Answer, width: int) -> list[Line]:
-    """What it is at, the answer by the limits as they stand, and of one that is through why its winner won."""
+    """What it is at, the answer by the limits as they stand, and of one that is through why its winner won, or why it
+    failed."""
     stored, through = searches.shared(state)
     tried = (
         f"{counted(searches.candidates(state), 'candidate')} in {counted(searches.searched(state), 'round')}, "
@@ -43,6 +45,8 @@ def head(state: StudyState, answer: Answer, width: int) -> list[Line]:
     lines += wrapped(str(answer), width, "good" if found else "warn")
     for text in state.chosen.lines if state.chosen else ():
         lines += wrapped(text, width, "muted")
+    if state.error:
+        lines += wrapped(sentence(state.error), width, "bad")
     return lines
 
 
