@@ -140,11 +140,7 @@ class Lab:
         return self.json("run", preset or self.preset(), *options, code=code)
 
     def share_templates(self) -> None:
-        """Graphs that were exported for other workspaces serve this one."""
-        templates = Store(self.workspace / "store").templates
-        templates.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):  # its own, or shared already
-            templates.symlink_to(os.environ["SECATEUR_TESTS_TEMPLATES"])
+        share_templates(Store(self.workspace / "store"))
 
     def study(self, name: str) -> RunDir:
         return RunDir.of(self.workspace, name)
@@ -168,6 +164,13 @@ class Lab:
     def objects(self, store: Path | None = None) -> dict[str, Any]:
         """Key → measures and the hashes of its files as they are on the disk, of all that must repeat."""
         return dict(_objects(store or self.workspace / "store"))
+
+
+def share_templates(store: Store) -> None:
+    """Graphs that were exported for other workspaces serve this one's."""
+    store.templates.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):  # its own, or shared already
+        store.templates.symlink_to(os.environ["SECATEUR_TESTS_TEMPLATES"])
 
 
 def warm_variables() -> dict[str, str]:

@@ -19,6 +19,8 @@ IMAGES = 300
 """Of the digits, which are six times as many."""
 SIZE = 32
 """Of images, in pixels a side: as deep as its networks halve them."""
+MOMENT_MS = 5
+"""Of each block of a latency, and before the first."""
 EPOCHS = 2
 """Of each training."""
 
@@ -54,8 +56,10 @@ def smaller(read: spec.Spec) -> list[str]:
             changes.append(f"sweep.{path}=[{values[-1]}]")
     latency, steps = read.settings.measure.latency, [step for trial in read.trials for step in trial.steps]
     needed = read.space or any(step.timed_in or "onnxruntime" in step.packages for step in steps)
-    if latency and latency.runtimes == ("onnxruntime",) and not needed:
-        changes.append("measure.latency.runtimes=[torch]")
+    if latency:
+        changes += [f"measure.latency.{time}_ms={MOMENT_MS}" for time in ("block", "warmup")]
+        if latency.runtimes == ("onnxruntime",) and not needed:
+            changes.append("measure.latency.runtimes=[torch]")
     return changes
 
 

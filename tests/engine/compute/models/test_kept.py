@@ -49,6 +49,7 @@ from engine.studies.job import request
 from engine.studies.plan import Plan, data_id, make
 from engine.studies.rundir import RunDir
 from tests.engine.compute.compute_help import context_for
+from tests.study_lab import share_templates
 
 HERE = Path(__file__).with_name("peculiar.py")
 KEPT = (
@@ -149,10 +150,11 @@ steps:{TRAINED}{pipeline}
 
 def computed(planned: Plan, folder: Path, cuts: Sequence[int]) -> dict[str, str]:
     """The hash of every file of models and predictions, when the study's job ends at each of `cuts` and begins anew."""
-    job = next(job for job in planned.jobs if not job.exclusive)
+    job, store = next(job for job in planned.jobs if not job.exclusive), Store(folder / "store")
+    share_templates(store)
     for start, end in pairwise((0, *cuts, len(job.nodes))):
         part = replace(job, nodes=job.nodes[start:end])
-        wanted = request(part, planned, RunDir.of(folder, "p-1"), Store(folder / "store"), None)
+        wanted = request(part, planned, RunDir.of(folder, "p-1"), store, None)
         steps.run(wanted, lambda event: None, Stopping())
     files = [f for f in (folder / "store" / "objects").rglob("*") if f.is_file() and f.name != "object.json"]
     assert files

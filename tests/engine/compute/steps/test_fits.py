@@ -87,7 +87,7 @@ def refusal(do: Any) -> str:
     return ""
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(step=steps)
 def test_a_step_is_refused_beforehand_where_it_would_refuse_the_network(
     network: nn.Module, step: tuple[str, dict[str, Any]]
