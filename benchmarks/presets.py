@@ -2,6 +2,7 @@
 
     python -m benchmarks.presets NAME ... [--folder .benchmarks/presets]
     python -m benchmarks.presets --kept      compute nothing: what the studies in --folder have come to
+    python -m benchmarks.presets --quick     the quickstart as it comes, in a new workspace
 
 Runs them one after the other as a user does, as studies of one workspace: what presets have in common is computed once,
 and one that was interrupted goes on where it was. Of each that is done the table of its trials is written to
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from benchmarks import results
 from engine.charts.trials import default_plot
+from engine.machine import private
 from engine.presets import spec
 from engine.presets.shipped import find, shipped
 from engine.reports.remarks import closing, reused_lines
@@ -27,6 +29,8 @@ from engine.studies.state import StudyState, load
 from engine.text.visible import visible
 from tools.results import PRESET_CURVES, preset_digest
 
+FIRST = "quickstart"
+"""What README has a new user run first."""
 COLUMNS = 11
 """Of a table, the first ones: those that a reader compares."""
 
@@ -77,6 +81,22 @@ def seconds(state: StudyState) -> float:
     return sum(step.seconds or 0.0 for step in state.steps.values())
 
 
+def quick() -> int:
+    """Whether that one comes to its end, and to a model; beside whatever else computes."""
+    with private.scratch() as workspace:
+        ended = secateur("run", FIRST, "--name", FIRST, "--beside", workspace=workspace) == 0
+        run = RunDir.of(workspace, FIRST)
+        state = load(run.path) if run.path.is_dir() else StudyState()
+        trials = spec.read(find(FIRST)).trials
+        whole = [trial.status for trial in state.trials] == ["done"] * len(trials)
+        return results.judged(
+            {
+                f"all {len(trials)} trials are done": ended and whole,
+                "one of them is picked": whole and pick.asked_for(state, run.settings()) is not None,
+            }
+        )
+
+
 def main() -> int:
     """Run what is named; exit code 1 where one did not come to its end."""
     parser = argparse.ArgumentParser(
@@ -86,7 +106,10 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--folder", type=Path, default=Path(".benchmarks/presets"), help="the workspace")
     parser.add_argument("--kept", action="store_true", help="compute nothing")
+    parser.add_argument("--quick", action="store_true", help="the quickstart alone; nothing is written")
     args = parser.parse_args()
+    if args.quick:
+        return quick()
     if unknown := [name for name in args.names if name not in known]:
         parser.error(f"{', '.join(unknown)}: not among {', '.join(known)}")
     workspace: Path = args.folder.absolute()

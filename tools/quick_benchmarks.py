@@ -38,6 +38,7 @@ ACCURACY = (
     "walk_channels",
     "bring",
     "packed",
+    "presets",
     "slurm_faults",
 )
 """Those whose claims do not depend on what else computes, the longest first: two run at a time."""

@@ -163,6 +163,8 @@ def carry_out(args: argparse.Namespace, read: "Spec") -> int:
         else:
             print_as_it_is(scripts)
         return 0
+    if args.prepare:
+        launch.check_on_cluster(read)
     with signals.blocked():  # one that comes now finds a study that can be told
         run, new = names.create_or_find(read, folder, name) if name else (launch.create(read, folder), True)
         if args.prepare:

@@ -19,6 +19,8 @@ class Trial:
         steps: The enabled steps, in order, with the swept values put in. May be empty.
         validation_only: Whether its model is never scored on the test split, because it is chosen among others.
         tables: Steps that find something out of its model, and are no part of it: a search's, of its baseline.
+        base: How many of its steps make the baseline, of a search's trial: whatever comes behind is compared with the
+            one model. None: the baseline is the model before the first step that compresses.
     """
 
     index: int
@@ -27,6 +29,7 @@ class Trial:
     steps: tuple[Step, ...]
     validation_only: bool = False
     tables: tuple[Step, ...] = ()
+    base: int | None = None
 
     @property
     def all_steps(self) -> tuple[Step, ...]:

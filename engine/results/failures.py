@@ -198,7 +198,7 @@ def of_status(status: Status) -> str:
     if status.state == "lost":
         heard = f", last heard of {moment(status.updated)}" if status.updated else ""
         who = GONE.get(status.executor, GONE["local"])
-        lost = f"Lost: {who}{heard}; {status.done} of {counted(status.trials, 'trial')} done"
+        lost = f"Lost: {who}{heard}; {status.counts}"
         return f"{lost}: {why}" if status.lost and (why := sentence(status.lost)) else lost
     if status.state == "unreadable":
         return status.why or "The files in its folder can't be read as a study"

@@ -18,7 +18,6 @@ from engine.machine.package import importable
 from engine.machine.process import Process, process_identity
 from engine.machine.value import Machine
 from engine.measures.latency import disturbed
-from engine.params.preset import Settings
 from engine.presets.spec import Spec, parse, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
@@ -181,8 +180,7 @@ def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
 
 
 def prepare(run: RunDir) -> None:
-    """Write what would be submitted, so that somebody can submit it by hand. Raises UsageError without Slurm."""
-    _only_on_cluster(run.settings().of_trial(0))
+    """Write what would be submitted of a study that runs by Slurm, so that somebody can submit it by hand."""
     slurm.write(run, slurm.prepare(run, run.spec()))
 
 
@@ -201,7 +199,7 @@ def batch_scripts(spec: Spec, workspace: Path) -> str:
 
     They begin with what is missing: their tasks read the study's folder, and print into it.
     """
-    _only_on_cluster(spec.settings)
+    check_on_cluster(spec)
     run = RunDir.of(workspace, rundir.next_name(workspace, spec.name))
     submission = slurm.prepare(run, spec)
     texts = [
@@ -212,8 +210,9 @@ def batch_scripts(spec: Spec, workspace: Path) -> str:
     return "\n".join([NOTHING_WRITTEN, *(f"# {run.slurm / name}\n{text}" for name, text in texts)])
 
 
-def _only_on_cluster(settings: Settings) -> None:
-    if settings.executor.slurm is None:
+def check_on_cluster(spec: Spec) -> None:
+    """Raises UsageError for a preset that does not run by Slurm."""
+    if spec.settings.executor.slurm is None:
         raise UsageError(
             "The preset does not run by Slurm", "It has no executor.slurm.", "Add `--set executor.slurm={}`."
         )

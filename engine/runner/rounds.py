@@ -143,13 +143,16 @@ class Rounds:
         first, fingerprint = len(plan.trials), plan.trials[0].fingerprint
         trials = [self._trial(first + at, entry) for at, entry in enumerate(found.entries)]
         each = [plan_trial(trial, fingerprint, self.on, self.code) for trial in trials]
-        pairs = list(zip(each, found.entries, strict=True))
-        return tuple(self._timed_once(_compared(one, entry, pairs), entry) for one, entry in pairs)
+        return tuple(self._timed_once(one, entry) for one, entry in zip(each, found.entries, strict=True))
 
     def _trial(self, index: int, entry: Entry) -> Trial:
         made = proposed(self.spec, entry.as_dict())
         return replace(
-            made, index=index, parameters=self._told(entry), validation_only=entry.role == CANDIDATE
+            made,
+            index=index,
+            parameters=self._told(entry),
+            validation_only=entry.role == CANDIDATE,
+            base=len(self.spec.trials[0].steps),
         )
 
     def _told(self, entry: Entry) -> dict[str, object]:
@@ -181,20 +184,6 @@ class Rounds:
         proposal = state.trials[chosen.trial].proposal
         write_atomic(self.run.answer, plain(self.spec, proposal, f"The answer of {self.run.name}"))
         return chosen
-
-
-def _compared(
-    planned: PlannedTrial, entry: Entry, among: Sequence[tuple[PlannedTrial, Entry]]
-) -> PlannedTrial:
-    """The trial with the baseline that it is compared with: nothing compresses the uncompressed network, which would be
-    its own, so that it has that of finalists with its seed."""
-    if entry.role != UNCOMPRESSED:
-        return planned
-    compressed = (
-        one for one, of in among if of.seed == entry.seed and one.measure.key != one.baseline_measure.key
-    )
-    like = next(compressed, planned)
-    return replace(planned, baseline=like.baseline, baseline_measure=like.baseline_measure)
 
 
 def entries_of(told: ev.Proposed) -> Round:

@@ -32,10 +32,10 @@ from engine.text.numbers import ratio
 from engine.text.phrases import names
 from engine.text.tables import table
 
-VERSION = 3
+VERSION = 4
 """Raised when more is tried, or otherwise."""
-SHARES = (0.0, 0.5, 1.0)
-"""How far along its ranges each technique is tried."""
+FURTHER = (0.5, 1.0)
+"""How far along its ranges each technique is tried, beside the first value with which it runs."""
 TOGETHER = "all together"
 """The row of all techniques at one level."""
 QUICK = {"blocks": 3, "block_ms": 15.0, "warmup_ms": 20.0}
@@ -131,7 +131,8 @@ def _points(dimensions: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
     """Points with all dimensions at their least, middle and most; and every value that is no number, with the others at
     either end."""
     ordered = {one.path: _in_order(one) for one in dimensions}
-    ends = [{path: one.between(share) for path, one in ordered.items()} for share in SHARES]
+    ends = [{path: one.first for path, one in ordered.items()}]
+    ends += [{path: one.between(share) for path, one in ordered.items()} for share in FURTHER]
     yield from ends
     for path, one in ordered.items():
         for value in one.values if not one.ordered else ():

@@ -20,7 +20,7 @@ def siblings(task: Task, known: Sequence[Candidate], rank: Ranking) -> Iterator[
     of what it may."""
     behind = [one for one in task.space.dimensions if one.step >= task.space.trained > 0]
     middle = {one.path: one.between(0.5) for one in behind}
-    for one in rank.best(known)[: task.search.finalists]:
+    for one in rank.best(known)[: task.batch]:
         assert one.last is not None
         within = rank.excess(one.last, one.rung) <= 0.0
         harsher = task.goal != MOST_ACCURATE if within else rank.is_too_large(one.last)

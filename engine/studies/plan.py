@@ -202,11 +202,13 @@ def plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources) 
 
 @dataclass
 class _Chain:
-    """Steps one after the other; `teacher` is the key of the model that taught last, "" without any."""
+    """Steps one after the other; `teacher` is the key of the model that taught last, "" without any.
+
+    `beyond`: whether the last step comes behind the baseline."""
 
     steps: list[Node]
     baseline: str = ""
-    compressed: bool = False
+    beyond: bool = False
     teacher: str = ""
     teachers: list[Node] = field(default_factory=list)
     parameters: dict[str, Step] = field(default_factory=dict)
@@ -217,15 +219,16 @@ def _chain(trial: Trial, steps: Sequence[Step], root: Callable[[Model], str], ma
     chain = _Chain([] if _starts_by_training(trial) else [_built_node(start)])
     chain.baseline = chain.steps[0].key if chain.steps else ""
     for position, step in enumerate(steps):
-        chain.compressed |= step.compresses
+        # Random weights are no baseline: of a network that nothing has trained before, it is what the first step makes.
+        chain.beyond |= step.compresses or (position == trial.base and bool(chain.steps))
         parent = chain.steps[-1].key if chain.steps else None
         teacher = _teacher(step, chain, root) if isinstance(step, Distill) else None
-        baseline = chain.baseline if chain.compressed else None
+        baseline = chain.baseline if chain.beyond else None
         node = _step_node(step, parent, start, position, baseline, teacher, machine)
         chain.steps.append(node)
         chain.parameters[node.key] = step
         chain.teacher = teacher or chain.teacher
-        if not chain.compressed:
+        if not chain.beyond:
             chain.baseline = node.key
     return chain
 
@@ -259,9 +262,9 @@ def _without_teacher(step: Step) -> Step:
 def _final_measure(
     chain: _Chain, wanted: Wanted, taught: Node | None, control: Node | None
 ) -> tuple[Node, Node]:
-    """The measures of the chain's end, and those of its baseline: the same where nothing compresses."""
+    """The measures of the chain's end, and those of its baseline: the same where that is its end."""
     beside = (taught.key if taught else None, control.key if control else None)
-    if not chain.compressed:
+    if not chain.beyond:
         measure = _measure_node(chain.baseline, None, wanted, *beside)
         return measure, measure
     baseline = _measure_node(chain.baseline, None, wanted)

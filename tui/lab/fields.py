@@ -51,7 +51,7 @@ class Field:
         value: What is written, or ABSENT.
         axis: The sweep over it, if there is one.
         label: What it is called in the form.
-        depth: How many groups it lies in.
+        groups: The labels of the lines that it stands below: of groups and variants that it is a part of.
         settled: The file of a site or a user by which it is on where nothing is written.
     """
 
@@ -60,8 +60,13 @@ class Field:
     value: Any
     axis: AxisNode | None
     label: str
-    depth: int = 0
+    groups: tuple[str, ...] = ()
     settled: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its line says: its label below that of the line it is a part of. A group without a line is named."""
+        return self.label.removeprefix(f"{self.groups[-1]}.") if self.groups else self.label
 
     @property
     def given(self) -> bool:
@@ -188,6 +193,7 @@ def _shown(fields: Iterable[Field]) -> Iterator[Field]:
     """The fields without those of other variants and of groups that are off. An optional group becomes a switch; any
     other has no field of its own."""
     off: list[str] = []
+    lines: list[str] = []
     owners: dict[str, Field] = {}
     for field in fields:
         path = field.address.path
@@ -204,7 +210,8 @@ def _shown(fields: Iterable[Field]) -> Iterator[Field]:
             # A variant with parameters: its own value is its kind.
             field = replace(field, value=field.value.get("kind", ABSENT))
             owners[path] = field
-        yield replace(field, depth=field.label.count("."))
+        yield replace(field, groups=tuple(line for line in lines if field.label.startswith(f"{line}.")))
+        lines.append(field.label)
 
 
 def _applies(field: Field, owners: dict[str, Field]) -> bool:

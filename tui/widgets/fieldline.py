@@ -18,7 +18,7 @@ NARROWEST_VALUE, WIDEST_VALUE = 10, 28
 
 def columns(fields: Iterable[Field], width: int) -> tuple[int, int]:
     """Columns of the name and of the value."""
-    names = (cell_width(field.label.rpartition(".")[2]) + 2 * field.depth for field in fields)
+    names = (cell_width(_label(field)) for field in fields)
     name = min(max(names, default=0), WIDEST_NAME, max(width // 2 - SIGNS, 6))
     return name, max(NARROWEST_VALUE, min(WIDEST_VALUE, (width - SIGNS - name - 2) // 2))
 
@@ -58,7 +58,7 @@ def _sign(field: Field, wrong: str) -> str:
 
 
 def _label(field: Field) -> str:
-    return "  " * field.depth + field.label.rpartition(".")[2]
+    return "  " * len(field.groups) + field.name
 
 
 def value_text(field: Field) -> str:

@@ -100,8 +100,8 @@ class _Reach:
             found.append([level for level, row in rows if "unavailable" not in row])
             for number, (_, row) in enumerate(rows):
                 yield row | {"level": _called(number, len(rows))}
-        for number, level in enumerate(LEVELS if len(found) > 1 or self.latency else ()):
-            steps = [levels[min(number, len(levels) - 1)] for levels in found if levels]
+        for level in LEVELS if len(found) > 1 or self.latency else ():
+            steps = [_called_so(level, levels) for levels in found if levels]
             yield self._row(TOGETHER, level, steps, timed=True)
 
     def bounds(self) -> list[dict[str, Any]]:
@@ -224,3 +224,12 @@ def _amount(row: dict[str, Any], name: str) -> float:
 def _called(number: int, count_: int) -> str:
     """What the levels of a technique are called, of however many there are: the last one compresses most."""
     return LEVELS[-1] if number == count_ - 1 else LEVELS[min(number, 1)]
+
+
+def _called_so(level: str, levels: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One of the levels of a technique, which are in the order of `_called`.
+
+    >>> [_called_so(level, [{"bits": bits} for bits in (8, 7, 6, 5, 4)])["bits"] for level in LEVELS]
+    [8, 6, 4]
+    """
+    return levels[{"least": 0, "middle": len(levels) // 2, "most": -1}[level]]

@@ -135,6 +135,12 @@ def test_a_list_tells_it_on_one_line_from_the_status() -> None:
     assert failures.of_status(Status("done")) == ""
 
 
+def test_a_list_counts_the_trials_of_a_lost_search_as_its_row_does() -> None:
+    lost = Status("lost", trials=5, done=3, most=9)
+    assert lost.fraction == "3/≤9"
+    assert "3 trials done, of at most 9" in failures.of_status(lost)
+
+
 @pytest.mark.parametrize(
     ("parts", "joined"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.main import main
 from engine.errors import SecateurError, UsageError
 from engine.presets.spec import parse
 from engine.runner import launch
@@ -25,6 +26,17 @@ LATENCY = "a" * 64
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
     return launch.create(parse(PRESET, "p"), tmp_path)
+
+
+def test_what_only_slurm_can_do_is_refused_elsewhere_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.yaml").write_text(PRESET)
+    for option in ("--prepare", "--show-script"):
+        command = ["run", str(tmp_path / "p.yaml"), option, "--workspace", str(tmp_path / "w")]
+        assert main(command) == 2
+        assert "does not run by Slurm" in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
 
 
 def noisy(run: RunDir) -> Store:

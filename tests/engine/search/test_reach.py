@@ -98,6 +98,13 @@ def test_a_space_that_makes_nothing_better_is_refused() -> None:
         reach.check(task("parameters: 100 %", goal="macs"), [ROWS[0], ROWS[2]])
 
 
+@pytest.mark.parametrize("most", [4, 8])
+def test_a_range_that_begins_at_no_change_is_tried_from_near_there(most: int) -> None:
+    ranges = PRESET.format(limit="macs: 50 %", goal="macs").replace("1..4", f"1..{most}")
+    least, middle, last = next(iter(reach._techniques(spec.parse(ranges, "p"))))["levels"]
+    assert 1 < least["speedup"] < 1.1 < middle["speedup"] < last["speedup"] == most
+
+
 def test_steps_are_tried_without_what_costs_time() -> None:
     read = spec.parse(PRESET.format(limit="macs: 50 %", goal="size.packed"), "p")
     for technique in reach._techniques(read):

@@ -1,5 +1,6 @@
 """Keys, baselines and jobs: what is computed once, what anew, and what may run beside what."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from engine.presets import spec
 from engine.runner.executors.choose import machine
 from engine.sources import Sources
 from engine.studies import checkup
-from engine.studies.plan import Job, Node, Plan, data_id, make
+from engine.studies.plan import Job, Node, Plan, PlannedTrial, data_id, make, plan_trial
 from engine.studies.roots import fits_whole
 
 PRESET = """\
@@ -26,6 +27,16 @@ steps:
   - finetune: {epochs: 1}
 sweep:
   prune.weights.sparsity: [0.3, 0.5, 0.7]
+"""
+SEVERAL = """\
+seed: 0
+model: {name: resnet20}
+data: {name: digits}
+steps:
+  - train: {epochs: 2}
+  - prune.weights: {sparsity: 0.5}
+  - finetune: {epochs: 1}
+  - quantize.weights: {bits: 4}
 """
 LATENCY = "measure.latency={}"
 
@@ -46,6 +57,25 @@ def test_a_sweep_trains_and_measures_its_baseline_once() -> None:
     assert {trial.baseline for trial in found.trials} == {keys(found)[0]}
     assert len({trial.baseline_measure.key for trial in found.trials}) == 1
     assert len(found.nodes) == 1 + 1 + 3 * 3, "train and its measures; prune, finetune and measures of each"
+
+
+def test_all_that_a_search_tries_is_compared_with_what_it_began_with() -> None:
+    """Whichever techniques run, and whatever trains before the first that does."""
+
+    def of(*off: str, base: int | None = 1) -> PlannedTrial:
+        trial = spec.parse(SEVERAL, "p").trials[0]
+        steps = tuple(step for step in trial.steps if step.kind not in off)
+        found = replace(trial, steps=steps, base=base)
+        return plan_trial(found, "digits", machine(trial.settings), Sources(Path()))
+
+    first, *others = found = [of(), of("prune.weights"), of("prune.weights", "quantize.weights")]
+    assert {one.baseline for one in found} == {first.steps[0].key}
+    assert {one.baseline_measure.key for one in found} == {first.baseline_measure.key}
+    assert len({one.measure.key for one in (*found, replace(first, measure=first.baseline_measure))}) == 4
+    assert of("prune.weights", base=None).baseline == others[0].steps[1].key, (
+        "of a preset it is what is compressed"
+    )
+    assert of(base=0).baseline == first.steps[0].key, "random weights are no baseline"
 
 
 def test_changing_a_late_step_keeps_the_keys_before_it() -> None:

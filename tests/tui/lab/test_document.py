@@ -77,6 +77,16 @@ def test_an_optional_group_stays_on_without_values_of_its_own(quickstart: Docume
     assert [field.label for field in fields_of(off, "measure")] == ["latency", "size"]
 
 
+def test_what_a_group_without_a_line_holds_is_named_with_it_and_is_no_part_of_the_line_above() -> None:
+    root = Document.open(shipped.find("search-quickstart")).root
+    root = put(Address(None, "search.fastest.batch"), 4)(root)
+    said = {field.label: (field.name, len(field.groups)) for field in fields_of(root, "search")}
+    assert said["budget.trials"] == ("budget.trials", 0)
+    assert said["fastest.batch"] == ("batch", 1)
+    study = {field.label: field.name for field in fields_of(root, "study")}
+    assert study["distributed.processes"] == "distributed.processes"
+
+
 def test_an_unknown_parameter_is_shown_and_can_be_removed(quickstart: Document) -> None:
     root = put(Address(0, "epoch"), 3)(quickstart.root)
     _, problems = validate(root, "q", None)
