@@ -159,7 +159,7 @@ def start(
     try:
         _carrier(then).start(run, here=here, tell=tell, first=first)
     except UsageError:  # nothing of it was begun
-        for file, text in before.items():
+        for file, text in before.items() if run.path.is_dir() else ():
             write_atomic(file, text)
         raise
 
@@ -180,8 +180,12 @@ def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
 
 
 def prepare(run: RunDir) -> None:
-    """Write what would be submitted of a study that runs by Slurm, so that somebody can submit it by hand."""
-    slurm.write(run, slurm.prepare(run, run.spec()))
+    """Write what would be submitted of a study that runs by Slurm, so that somebody can submit it by hand.
+
+    Raises UsageError where that can't be: a new study is removed.
+    """
+    with slurm.unless_refused(run):
+        slurm.write(run, slurm.prepare(run, run.spec()))
 
 
 def with_default_executor(spec: Spec) -> Spec:

@@ -9,7 +9,8 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -176,10 +177,14 @@ def start(
         )
     asked_before = run.preset.read_text()
     first()
-    new = _is_new(run)
-    _check_room(run, new=new)
+    with unless_refused(run):
+        _check_room(run)
+        _submit(run, status, tell, same=run.preset.read_text() == asked_before)
+
+
+def _submit(run: RunDir, status: Status, tell: Callable[[str], None], *, same: bool) -> None:
+    """`start` a study that stood at `status`, with the `same` preset as then or a search's larger budget."""
     spec, store = run.spec(), run.store()
-    same = run.preset.read_text() == asked_before  # a search may have got a larger budget
     if status.state == "done" and (same or spec.space is None) and _is_whole(run, spec, store):
         tell(f"every result of {run.name} is there: nothing is sent")
         return
@@ -197,13 +202,22 @@ def start(
     try:
         _send(run, submission.tasks)
     except SecateurError as error:
-        if new:
-            shutil.rmtree(run.path, ignore_errors=True)
-        else:
-            events.unlink()
-            put_back()
+        events.unlink()
+        put_back()
         raise UsageError.of(error) from error
     queue.forget()
+
+
+@contextmanager
+def unless_refused(run: RunDir) -> Iterator[None]:
+    """Within it a study is prepared or sent: one of which nothing was before is removed where that is refused."""
+    new = _is_new(run)
+    try:
+        yield
+    except UsageError:
+        if new:
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def _write_start(run: RunDir, spec: Spec, tasks: Tasks, notes: Sequence[str]) -> Path:
@@ -264,13 +278,11 @@ def _is_new(run: RunDir) -> bool:
     return Tasks.read(run) is None and not any(file.exists() for file in run.event_files())
 
 
-def _check_room(run: RunDir, *, new: bool) -> None:
+def _check_room(run: RunDir) -> None:
     """Hours in a queue would otherwise end at a quota that is used up already."""
     try:
         check_room(run.path, ROOM_BYTES)
     except SecateurError as error:
-        if new:
-            shutil.rmtree(run.path, ignore_errors=True)
         raise UsageError.of(error) from error
 
 

@@ -3,7 +3,7 @@
 import re
 import resource
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,10 @@ from engine.runner import launch
 from engine.runner.executors import slurm
 from engine.slurm import queue
 from engine.store.objects import Store
-from engine.studies import basis
+from engine.studies import basis, rundir
 from engine.studies import events as ev
 from engine.studies.plan import data_id, make
+from engine.studies.rundir import RunDir
 from engine.studies.state import Reader
 from engine.studies.tasks import Stage, Tasks
 from tests.engine.runner.stand_ins import PRESET, answering, standing_in, study
@@ -212,6 +213,16 @@ def test_nodes_that_failed_under_a_study_are_left_out_as_long_as_they_are_not_we
         launch.cancel(run)
         launch.start(run)
         assert ("#SBATCH --exclude=n7" in (run.slurm / "trials0.sh").read_text()) is left_out
+
+
+@pytest.mark.parametrize("begin", [launch.prepare, launch.start])
+def test_a_new_study_that_no_script_can_be_written_for_is_not_left_behind(
+    calls: Path, tmp_path: Path, begin: Callable[[RunDir], None]
+) -> None:
+    run = study(tmp_path / "two\nlines", 1)
+    with pytest.raises(UsageError, match="line break"):
+        begin(run)
+    assert rundir.studies(run.workspace) == []
 
 
 def test_variables_that_choose_bits_go_with_the_script(
