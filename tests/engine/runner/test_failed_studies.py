@@ -80,6 +80,19 @@ def test_where_some_trials_fail_the_others_are_shown_and_the_reasons_grouped(lab
     assert "2 of 3 trials failed" in plotted.stdout
 
 
+def test_a_search_whose_candidates_all_fail_says_that_it_found_nothing_once_everywhere(lab: Lab) -> None:
+    (lab.folder / "net.py").write_text(MODEL.replace("self.trained == 3", "(self.out.weight == 0).any()"))
+    search = "  smallest: size.packed\n  table: none\n  budget: {trials: 2}\n  over:\n"
+    search += "    - prune.weights: {sparsity: 0.3..0.9}\n    - finetune: {epochs: 1, batch: 32}\n"
+    text = OWN.partition("  - prune")[0] + f"search:\n{search}"
+    ran = lab.call("run", lab.preset(text))
+    assert ran.returncode == 1
+    for said in (ran.stdout, lab.call("show", "p-1").stdout, lab.call("list").stdout):
+        assert said.count("Of 2 candidates none could be computed and measured to its end") == 1
+    error = lab.study("p-1").read_status().error
+    assert error is not None and error["title"] == "The search found nothing to take"
+
+
 def test_a_lost_study_says_since_when_and_goes_on(lab: Lab) -> None:
     name = lab.json("run", lab.preset(PRESET.replace("epochs: 2", "epochs: 400")), "--detach")["study"]
     run = lab.study(name)
