@@ -53,7 +53,10 @@ def main(argv: list[str] | None = None) -> int:
     folder = workspace(args.workspace)
     config = load()
     app = Lab(preset, folder, args.open, keeper=Keeper(folder), config=config)
-    app.run(mouse=config["mouse"])
+    try:
+        app.run(mouse=config["mouse"])
+    finally:
+        app.let_go()
     return app.return_code or 0
 
 

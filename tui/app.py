@@ -122,6 +122,15 @@ class Lab(KeyOrder, SendSpans, App[None]):
         gc.freeze()
         gc.enable()
 
+    def let_go(self) -> None:
+        """End the threads that read and write the terminal. Textual leaves them where leaving the terminal fails, as it
+        may where that is gone: they would go on reading nothing, at the full speed of a processor, for ever."""
+        driver = self._driver
+        if driver is not None:
+            if (ended := getattr(driver, "exit_event", None)) is not None:  # of those that read a terminal
+                ended.set()
+            driver.close()
+
     async def on_unmount(self) -> None:
         self._keep_place(self.current_mode)
         self.session.watcher.stop()

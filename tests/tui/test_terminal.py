@@ -99,6 +99,25 @@ def test_a_terminal_that_vanishes_leaves_no_process(tmp_path: Path) -> None:
     assert terminal.ended(5.0) > 0
 
 
+NEVER_LEFT = """
+import sys
+from textual.drivers.linux_driver import LinuxDriver
+from tui.__main__ import main
+LinuxDriver.disable_input = lambda driver: None
+sys.exit(main(["--open", "studies"]))
+"""
+
+
+def test_it_ends_where_leaving_the_terminal_fails(tmp_path: Path) -> None:
+    """Textual's threads would keep the process, reading nothing at the full speed of a processor."""
+    script = tmp_path / "lab.py"
+    script.write_text(NEVER_LEFT)
+    terminal = Terminal(tmp_path, (80, 24), command=[sys.executable, str(script)])
+    terminal.until("No studies in")
+    os.kill(terminal.pid, signal.SIGHUP)
+    assert terminal.ended(5.0) == 128 + signal.SIGHUP
+
+
 def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tui"],
