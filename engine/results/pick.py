@@ -195,6 +195,7 @@ def best(found: Sequence[tuple[Pick, float]]) -> Pick | None:
 
 def _chosen(state: StudyState) -> list[TrialState]:
     """The trials of the finalist that a search chose, as it was confirmed last; none while nothing is chosen."""
+    # Searches of before told with no trial that they had found nothing.
     if state.chosen is None or state.chosen.trial is None:
         return []
     taken = state.chosen.trial

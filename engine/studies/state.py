@@ -271,8 +271,10 @@ class StudyState:
     @property
     def most(self) -> int:
         """How many trials a search that goes on can come to; -1 where that is not known. 0: all are planned."""
-        if self.chosen is not None or self.most_trials <= 0:
-            return 0 if self.chosen is not None else self.most_trials
+        if self.chosen is not None:
+            return 0
+        if self.most_trials <= 0:
+            return self.most_trials
         # Those that were confirmed before the budget was made larger stay.
         last = max(self.proposed, default=0)
         confirmed = (

@@ -28,16 +28,7 @@ steps:
 sweep:
   prune.weights.sparsity: [0.3, 0.5, 0.7]
 """
-SEVERAL = """\
-seed: 0
-model: {name: resnet20}
-data: {name: digits}
-steps:
-  - train: {epochs: 2}
-  - prune.weights: {sparsity: 0.5}
-  - finetune: {epochs: 1}
-  - quantize.weights: {bits: 4}
-"""
+SEVERAL = PRESET.partition("sweep:")[0] + "  - quantize.weights: {bits: 4}\n"
 LATENCY = "measure.latency={}"
 
 

@@ -13,6 +13,15 @@ from tui.app import Lab
 from tui.widgets.table import Table
 
 
+def with_two(workspace: Path, place: str, current: str) -> Lab:
+    """A lab at a place, on the current one of two studies that are done: `one-1` and `two-1`."""
+    for name in ("one", "two"):
+        fabricate.finished(workspace, name)
+    app = Lab(None, workspace, place)
+    app.session.show(current)
+    return app
+
+
 async def test_a_study_started_elsewhere_in_the_lab_is_the_one_that_the_list_points_at(
     tmp_path: Path,
 ) -> None:
@@ -93,10 +102,7 @@ async def test_a_study_that_waits_trains_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_zoom_is_of_the_study_that_was_looked_at(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        fabricate.finished(tmp_path, name)
-    app = Lab(None, tmp_path, "curves")
-    app.session.show("one-1")
+    app = with_two(tmp_path, "curves", "one-1")
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "one-1 done", "◆ global")
         await pilot.press("z")
@@ -108,10 +114,7 @@ async def test_a_zoom_is_of_the_study_that_was_looked_at(tmp_path: Path) -> None
 
 
 async def test_a_trial_of_another_study_is_read_from_its_beginning(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        fabricate.finished(tmp_path, name)
-    app = Lab(None, tmp_path, "trial")
-    app.session.show("one-1")
+    app = with_two(tmp_path, "trial", "one-1")
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "one-1  trial 9")
         await pilot.press("G", "right")
@@ -135,10 +138,7 @@ async def test_that_there_is_no_study_is_not_said_while_one_is_read(
 
 
 async def test_a_question_over_the_list_leaves_the_cursor_where_it_is(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        fabricate.finished(tmp_path, name)
-    app = Lab(None, tmp_path, "studies")
-    app.session.show("two-1")
+    app = with_two(tmp_path, "studies", "two-1")
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "› two-1", "one-1")
         await pilot.press("down" if app.screen.query_one(Table).rows[0].key == "two-1" else "up")

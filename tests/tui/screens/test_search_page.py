@@ -35,6 +35,10 @@ TRIALS = ((0.895, 60, True), (0.88, 30, False), (0.84, 10, True))
 """Accuracy, parameters left, and whether weights were quantized, of each candidate; the baseline has 0.9 and 100."""
 
 
+def wished(run: RunDir) -> dict[str, bool]:
+    return held.wished(run, held.space_of(run.spec(), run.name))
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
     """A search that has tried three candidates."""
@@ -110,8 +114,6 @@ async def test_another_limit_gives_another_answer_at_once_and_moves_the_star(
 
 
 async def test_techniques_are_pinned_and_forbidden_but_not_all_of_them(run: RunDir) -> None:
-    space = spec.parse(PRESET, "p").space
-    assert space is not None
     app = Lab(None, run.workspace, "run")
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "cancelled 4/4")
@@ -119,14 +121,14 @@ async def test_techniques_are_pinned_and_forbidden_but_not_all_of_them(run: RunD
         await shows(pilot, "free", "2 of 3")
         await pilot.press("p")
         await shows(pilot, "pinned")
-        assert held.wished(run, space) == {"prune.weights": True}
+        assert wished(run) == {"prune.weights": True}
         await pilot.press("p", "f")
         await shows(pilot, "forbidden")
         app.screen.query_one("#techniques", Table).move_to("quantize.weights")
         await pilot.press("f")
         await shows(pilot, "Nothing would be left that compresses")
         await pilot.press("escape")
-        assert held.wished(run, space) == {"prune.weights": False}
+        assert wished(run) == {"prune.weights": False}
 
 
 async def test_a_search_that_is_through_takes_no_wishes(run: RunDir) -> None:
@@ -134,8 +136,6 @@ async def test_a_search_that_is_through_takes_no_wishes(run: RunDir) -> None:
     log.append(ev.Chosen(trial=2, sure=True, candidates=3, lines=["It won."]))
     log.append(ev.StudyFinished(state="done"))
     log.close()
-    space = spec.parse(PRESET, "p").space
-    assert space is not None
     app = Lab(None, run.workspace, "run")
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "p-1")
@@ -143,7 +143,7 @@ async def test_a_search_that_is_through_takes_no_wishes(run: RunDir) -> None:
         await shows(pilot, "it is through")
         await pilot.press("p")
         await shows(pilot, "p-1 tries no more candidates", "It is through.", "secateur resume p-1")
-        assert held.wished(run, space) == {}
+        assert wished(run) == {}
 
 
 async def test_a_trial_of_the_front_is_opened_and_becomes_a_preset(run: RunDir) -> None:
