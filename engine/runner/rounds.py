@@ -82,7 +82,7 @@ class Rounds:
         last = state.proposed.get(number - 1)
         if last is not None and last.purpose == "confirm":
             return None
-        return rounds.confirm(task, known, self._seeds(state, clock))
+        return rounds.confirm(task, known, self._seeds(state, clock), self._answer(state))
 
     def _as_original(
         self, number: int, known: Sequence[history.Candidate], state: StudyState
@@ -95,7 +95,7 @@ class Rounds:
         task = self._asked(self.original, told.held, told.room)
         if told.purpose == "confirm":
             seeds = len({trial["proposal"]["seed"] for trial in told.trials})
-            return rounds.confirm(task, known, seeds)
+            return rounds.confirm(task, known, seeds, self._answer(state))
         return rounds.search(task, known, searched(state), self._measured(state))
 
     def _asked(self, state: StudyState, held_: Mapping[str, bool], room: int = 0) -> Task:
@@ -129,7 +129,8 @@ class Rounds:
         if not finished:
             return 0.0
         whole = max(sum(step.seconds or 0.0 for step in trial.chain) for trial in finished)
-        trials = (self.task.search.finalists + 1) * max(seeds - 1, 0) + 1
+        finalists = self.task.search.finalists + (self._answer(state) is not None)
+        trials = (finalists + 1) * max(seeds - 1, 0) + 1
         return whole * trials / clock.parallel
 
     def whole(self, plan: Plan, written: Written) -> Plan:
@@ -177,10 +178,22 @@ class Rounds:
             self._tables = scanned, [Table(one) for one in scanned.values()]
         return self._tables[1]
 
+    def _answer(self, state: StudyState) -> int | None:
+        """The candidate that the last confirmation, before the budget was made larger, found the best; None without."""
+        try:
+            chosen = self._choice(state)
+        except choice.NothingFound:
+            return None
+        number: int = state.trials[chosen.trial].proposal["candidate"]
+        return number
+
+    def _choice(self, state: StudyState) -> ev.Chosen:
+        return choice.choose(self.task, state, rule(self.spec.settings))
+
     def choose(self, state: StudyState) -> ev.Chosen:
         """The choice among the finalists; the one that is taken becomes the study's answer. Raises NothingFound where
         there is none."""
-        chosen = choice.choose(self.task, state, rule(self.spec.settings))
+        chosen = self._choice(state)
         proposal = state.trials[chosen.trial].proposal
         write_atomic(self.run.answer, plain(self.spec, proposal, f"The answer of {self.run.name}"))
         return chosen

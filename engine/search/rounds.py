@@ -88,15 +88,21 @@ def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[En
     return found
 
 
-def confirm(task: Task, known: Sequence[Candidate], seeds: int) -> Round | None:
+def confirm(
+    task: Task, known: Sequence[Candidate], seeds: int, chosen: int | None = None
+) -> Round | None:
     """The finalists, and the uncompressed network with the same extra training, on so many seeds; None without any.
 
     A wish that comes when nothing new is tried may leave no candidate that is as wished: then all count.
+    `chosen` is the candidate that was the answer before the budget was made larger. It is a finalist again, at no cost
+    on the seeds that it was trained on: what is found later has to beat it, not only those that are looked at later.
     """
     ranked = Ranking.of(task, known).best(known)
-    best = ([one for one in ranked if task.allows(one.point)] or ranked)[: task.search.finalists]
+    wished = [one for one in ranked if task.allows(one.point)] or ranked
+    best = wished[: task.search.finalists]
     if not best:
         return None
+    best += [one for one in wished[task.search.finalists :] if one.number == chosen]
     top = len(task.space.rungs) - 1
     each = range(task.seed, task.seed + seeds)
     entries = [Entry(one.number, top, dict(one.point), FINALIST, seed) for one in best for seed in each]

@@ -275,12 +275,13 @@ class StudyState:
             return 0
         if self.most_trials <= 0:
             return self.most_trials
-        # Those that were confirmed before the budget was made larger stay.
+        # Those that were confirmed before the budget was made larger stay, and the answer then is a finalist again.
         last = max(self.proposed, default=0)
-        confirmed = (
+        confirmed = [
             p.trials for number, p in self.proposed.items() if p.purpose == "confirm" and number < last
-        )
-        return max(self.most_trials + sum(map(len, confirmed)), len(self.trials))
+        ]
+        again = max((len({t["proposal"]["seed"] for t in trials}) for trials in confirmed), default=0)
+        return max(self.most_trials + sum(map(len, confirmed)) + again, len(self.trials))
 
     @property
     def failed(self) -> int:

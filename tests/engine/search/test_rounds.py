@@ -288,6 +288,21 @@ def test_where_no_candidate_is_as_wished_all_may_be_finalists(task: Task) -> Non
     assert confirmed.held == {"quantize.weights": False}
 
 
+def test_the_answer_before_a_larger_budget_is_a_finalist_again_unless_forbidden(task: Task) -> None:
+    known = known_after(task, 3)
+    best = rounds.confirm(task, known, 2)
+    assert best is not None
+    finalists = {entry.candidate for entry in best.entries}
+    answer = next(one for one in known if one.number not in finalists and not quantized(one.point))
+    again = rounds.confirm(task, known, 2, answer.number)
+    assert again is not None
+    assert [e.seed for e in again.entries if e.candidate == answer.number] == [task.seed, task.seed + 1]
+    assert {entry.candidate for entry in again.entries} == finalists | {answer.number}
+    pinned = rounds.confirm(replace(task, held={"quantize.weights": True}), known, 2, answer.number)
+    assert pinned is not None and all(e.candidate != answer.number for e in pinned.entries)
+    assert rounds.confirm(task, known, 2, next(iter(finalists - {None}))) == best
+
+
 def test_a_pinned_technique_is_in_every_new_candidate(task: Task) -> None:
     following = rounds.search(replace(task, held={"quantize.weights": True}), known_after(task, 2), 2)
     assert following is not None
