@@ -88,9 +88,7 @@ def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[En
     return found
 
 
-def confirm(
-    task: Task, known: Sequence[Candidate], seeds: int, chosen: int | None = None
-) -> Round | None:
+def confirm(task: Task, known: Sequence[Candidate], seeds: int, chosen: int | None = None) -> Round | None:
     """The finalists, and the uncompressed network with the same extra training, on so many seeds; None without any.
 
     A wish that comes when nothing new is tried may leave no candidate that is as wished: then all count.

@@ -10,8 +10,10 @@ from tui.views.trial import aligned, difference
 from tui.widgets.painted import Line, Span
 from tui.widgets.wrap import wrapped
 
-LEAST_NAME, BESIDE_NAMES = 12, 40
+LEAST_NAME, BESIDE_NAMES = 12, 46
 """Columns of a trial's name above its values, and of what else is in the table of measures."""
+NARROWEST = 12
+"""Columns of a measure's name: a difference says more than the rest of a name."""
 BESIDE_VALUES = 34
 """Columns of a table of parameters that are left to their names."""
 LEAST_BAR, MOST_BAR = 6, 30
@@ -34,7 +36,7 @@ def lines(found: Comparison, width: int) -> list[Line]:
     ]
     out: list[Line] = [[("Measures", "accent")]]
     out += (
-        aligned(("measure", *names, "difference"), measures, width)
+        aligned(("measure", *names, "difference"), measures, width, narrowest=NARROWEST)
         if measures
         else [[("  none yet", "muted")]]
     )

@@ -224,16 +224,23 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def aligned(heads: Sequence[str], rows: Sequence[Sequence[Span]], width: int, texts: int = 1) -> list[Line]:
-    """Rows under headers, `texts` columns to the left; names are cut short, then columns go from the right."""
+def aligned(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Span]],
+    width: int,
+    texts: int = 1,
+    narrowest: int = NARROWEST,
+) -> list[Line]:
+    """Rows under headers, `texts` columns to the left; names are cut short, to `narrowest` cells, then columns go from
+    the right."""
     columns = range(len(heads))
     widths = [
         max(tables.cell_width(heads[i]), *(tables.cell_width(row[i][0]) for row in rows)) for i in columns
     ]
     shown = len(heads)
-    while shown > 1 and sum(widths[1:shown]) + min(widths[0], NARROWEST) + shown + 1 > width:
+    while shown > 1 and sum(widths[1:shown]) + min(widths[0], narrowest) + shown + 1 > width:
         shown -= 1
-    widths[0] = min(widths[0], max(NARROWEST, width - sum(widths[1:shown]) - shown - 1))
+    widths[0] = min(widths[0], max(narrowest, width - sum(widths[1:shown]) - shown - 1))
     rows = [[(tables.abbreviate(row[0][0], widths[0]), row[0][1]), *row[1:]] for row in rows]
     head = [(_padded(heads[i], widths[i], i < texts), "muted") for i in columns[:shown]]
     out: list[Line] = [[(" ", ""), *head]]
