@@ -130,14 +130,12 @@ def start(
     arguments and errors are as in `Carrier.start`.
     """
     asked = _asked_otherwise(run, overrides) if overrides else None
-    put_back = as_they_are()
+    put_back = as_they_are(*([run.preset, run.kept_settings] if asked is not None else []))
 
     def first() -> None:
-        nonlocal put_back
         run.make_latest()
         (turns.wait if after else turns.forget)(run)
         if asked is not None:
-            put_back = as_they_are(run.preset, run.kept_settings)
             preset = to_yaml(asked.document)
             write_atomic(run.preset, preset)
             write_atomic(run.kept_settings, to_json(asked, preset))
