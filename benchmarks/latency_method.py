@@ -21,7 +21,7 @@ from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact, session
-from engine.machine import private, procfs
+from engine.machine import environment, private
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime
 
@@ -35,7 +35,7 @@ def main() -> None:
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD, "torchvision"])
     threads = len(os.sched_getaffinity(0))
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else REPETITIONS
-    print(f"{procfs.cpu_model()}, {threads} threads, batch 1\n")
+    print(f"{environment.cpu()['model']}, {threads} threads, batch 1\n")
     with private.scratch() as folder:
         sides = [_side(folder / name, name) for name in ("resnet18", "resnet18 too")]
         # Ours first: the naive way leaves its thread pools awake in this process.

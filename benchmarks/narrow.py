@@ -18,7 +18,7 @@ from engine.compute.latency import forks
 from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.onnx import narrow
 from engine.compute.onnx.export import export
-from engine.machine import private, procfs
+from engine.machine import environment, private
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime
 
@@ -54,7 +54,7 @@ def main() -> None:
     args = parser.parse_args()
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
     print(
-        f"{procfs.cpu_model()}, {narrow.lanes()} channels at once, batch {args.batch}, threads {args.threads}"
+        f"{environment.cpu()['model']}, {narrow.lanes()} channels at once, batch {args.batch}, threads {args.threads}"
     )
     print("around  pixels  kernel  narrow  " + "  ".join(f"{runtime:>20}" for runtime in RUNTIMES))
     for channels, pixels, kernel in CASES:

@@ -25,7 +25,7 @@ from engine.compute.models.build import build
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import artefact, session
 from engine.errors import Unavailable
-from engine.machine import private, procfs, runtimes
+from engine.machine import environment, private, runtimes
 from engine.measures import latency
 from engine.params.preset import Latency
 from engine.params.runtimes import Precision, Runtime
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=10)
     args = parser.parse_args()
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD, "torchvision"])
-    print(f"{procfs.cpu_model()}, {args.threads} threads")
+    print(f"{environment.cpu()['model']}, {args.threads} threads")
     for one in runtimes.survey(args.device):
         print(f"  {one.runtime} {one.version}: {one.missing or ', '.join(one.precisions)}")
     for name in args.models:

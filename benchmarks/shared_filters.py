@@ -28,7 +28,7 @@ from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.clustering.assign import cluster, clusters_at
 from engine.compute.steps.clustering.merge import centroids
-from engine.machine import private, procfs
+from engine.machine import environment, private
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime
 
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     args = parser.parse_args()
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD, "torchvision"])
-    print(f"{procfs.cpu_model()}, {len(os.sched_getaffinity(0))} threads, batch {args.batch}")
+    print(f"{environment.cpu()['model']}, {len(os.sched_getaffinity(0))} threads, batch {args.batch}")
     for case in CASES:
         report(case, measured(case, args))
 

@@ -42,7 +42,7 @@ ACCURACY = (
     "slurm_faults",
 )
 """Those whose claims do not depend on what else computes, the longest first: two run at a time."""
-TIMED = ("solver", "predicted_latency", "latency_target")
+TIMED = ("bf16", "solver", "predicted_latency", "latency_target")
 """Those that time something: each runs alone."""
 ENDS = {0: "holds", UNJUDGED: "NOT JUDGED, others kept the machine busy"}
 """What a benchmark that does not fail found, by its exit code."""

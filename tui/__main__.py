@@ -38,11 +38,13 @@ def main(argv: list[str] | None = None) -> int:
     from engine.errors import SecateurError
     from engine.machine.signals import unblock
     from engine.store.workspace import workspace
+    from engine.studies.lives import lost_after_s
     from engine.text.visible import visible_lines
 
     unblock()
     try:
-        preset = _find(args.preset) if args.preset else None
+        preset, folder = _find(args.preset) if args.preset else None, workspace(args.workspace)
+        lost_after_s()  # what reads studies is a thread, which could tell nobody that it is set wrongly
     except SecateurError as error:
         print(f"secateur: {visible_lines(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -50,7 +52,6 @@ def main(argv: list[str] | None = None) -> int:
     from tui.app import Lab
     from tui.work.remembered import Keeper
 
-    folder = workspace(args.workspace)
     config = load()
     app = Lab(preset, folder, args.open, keeper=Keeper(folder), config=config)
     try:

@@ -1,12 +1,10 @@
 """Which columns of which list were chosen away, kept from one start to the next."""
 
-import contextlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from engine.config.files import user_folder
-from engine.store.files import read_mapping
+from engine.store.files import read_mapping, remember
 
 
 def hidden(table: str) -> frozenset[str]:
@@ -20,10 +18,7 @@ def hidden(table: str) -> frozenset[str]:
 def hide(table: str, names: Iterable[str]) -> None:
     """Keep the choice; a home that is missing or can't be written to keeps none."""
     if file := _file():
-        kept = {**_kept(), table: sorted(names)}
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+        remember(file, {**_kept(), table: sorted(names)})
 
 
 def _kept() -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from engine.errors import SecateurError, sentences
+from engine.machine import procfs
 
 T = TypeVar("T")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -104,10 +105,7 @@ def peak_bytes(device: torch.device) -> int:
     """Peak memory since `reset_peak`: of the GPU's allocator, or resident memory of this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return procfs.peak_rss()
 
 
 def keep_freed() -> None:

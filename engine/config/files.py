@@ -58,11 +58,12 @@ def user_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     return folder and folder / "secateur"
 
 
-def files(environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """The files that are looked for, the one that decides last: the site's, then the user's."""
-    site = [Path(folder) for folder in environment.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":") if folder]
+def files(environment: Mapping[str, str] = os.environ, name: str = NAME) -> list[Path]:
+    """The files of this name that are looked for, the one that decides last: the site's, then the user's."""
+    site = (environment.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
     user = user_folder(environment)
-    return [folder / "secateur" / NAME for folder in reversed(site)] + ([user / NAME] if user else [])
+    shared = [Path(folder) / "secateur" / name for folder in reversed(site) if folder]
+    return [*shared, *([user / name] if user else [])]
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Config:

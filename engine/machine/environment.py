@@ -170,12 +170,6 @@ def chosen_selectors() -> dict[str, str]:
     return {name: value for name in SELECTORS + GPU_SELECTORS if (value := os.environ.get(name))}
 
 
-def memory_bytes() -> int:
-    """Physical memory, or what control groups and Slurm leave of it."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min([total, *(limit.value for limit in limits.memory())])
-
-
 def resolve_device(wanted: str) -> str:
     """`cuda` or `cpu` for a preset's `device`: which of several equal GPUs it is changes no result."""
     return ("cuda" if gpus() else "cpu") if wanted == "auto" else wanted.partition(":")[0]
@@ -199,7 +193,7 @@ def describe() -> dict[str, Any]:
         "host": socket.gethostname(),
         "packages": packages(),
         "cpu": cpu(),
-        "memory_bytes": memory_bytes(),
+        "memory_bytes": limits.whole_memory(),
         "gpus": [gpu.name for gpu in cards.found().gpus],
         "variables": selectors(),
     }

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import platform
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -89,13 +88,3 @@ def _status(key: str) -> int:
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def cpu_model() -> str:
-    """The processor's name, such as ``Intel(R) Xeon(R) Gold 6348 CPU @ 2.60GHz``."""
-    try:
-        lines = (_PROC / "cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -140,7 +140,7 @@ def unlike(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for name in ours.keys() | theirs.keys():
+    for name in sorted(ours.keys() | theirs.keys()):
         one, two = ours.get(name), theirs.get(name)
         if isinstance(one, dict) and isinstance(two, dict):
             yield from _differences(one, two)

@@ -44,6 +44,10 @@ class Params(BaseModel):
     """Raised when what a group within others stands for computes something else, so that no results of the older code
     are reused of the steps that have it."""
 
+    def key_marks(self) -> dict[str, Any]:
+        """What keys have of the group beside its values."""
+        return {"revision": self.revision} if self.revision > 1 else {}
+
 
 Group = TypeVar("Group", bound=Params)
 
@@ -219,7 +223,7 @@ class StepParams(Params):
     def key_material(self) -> dict[str, Any]:
         """The parameters that decide the step's result, as plain JSON values."""
         unnamed = () if self.named else ("layers",)
-        material = _with_revisions(
+        material = _with_marks(
             self, self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed, *unnamed})
         )
         return material | (
@@ -227,10 +231,9 @@ class StepParams(Params):
         )
 
 
-def _with_revisions(group: Params, values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a group, of groups within it with their revisions where these were raised."""
+def _with_marks(group: Params, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a group, and of groups within it, with what keys have of them besides."""
     for name, own in group:
         if isinstance(own, Params) and isinstance(inner := values.get(name), dict):
-            raised = {"revision": own.revision} if own.revision > 1 else {}
-            values[name] = _with_revisions(own, inner) | raised
-    return values
+            values[name] = _with_marks(own, inner)
+    return values | group.key_marks()

@@ -102,6 +102,16 @@ class Row:
             high = f"{'<' if self.exclusive_maximum else '≤'} {number(self.maximum)}"
         return " and ".join(part for part in (low, high) if part)
 
+    def holds(self, number: float) -> bool:
+        """Whether a number is within the bounds.
+
+        >>> [Row("sparsity", "number", minimum=0, maximum=1, exclusive_maximum=True).holds(n) for n in (-1, 0, 1)]
+        [False, True, False]
+        """
+        low, high = self.minimum, self.maximum
+        above = low is None or (number > low if self.exclusive_minimum else number >= low)
+        return above and (high is None or (number < high if self.exclusive_maximum else number <= high))
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """The variants in which it exists; none for what always does.

@@ -1,6 +1,6 @@
 """Steps that train: `train` from scratch, `finetune` after a change to the model."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from engine.params.base import Family, Params, StepParams, param
 
@@ -80,11 +80,16 @@ class Training(Params):
     mosaic: Mosaic | None = param(None, exclude_if=_left_out)
     """Of data with boxes: images put together from parts of four others of their batch; by default none is."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic of the forward pass; `bf16` is autocast, `tf32` (on GPUs) multiplies with 10 bits of the mantissa."""
+    """Arithmetic of the forward pass; `bf16` is autocast, but for convolutions that processors train slower so; `tf32`
+    (on GPUs) multiplies with 10 bits of the mantissa."""
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights to keep: the last, or the best on the validation split."""
     ema: Ema | None = param(None, exclude_if=_left_out)
     """Score and keep the moving average of the weights instead of those of the last update; by default not."""
+
+    def key_marks(self) -> dict[str, Any]:
+        # On processors some convolutions have stayed in float32 since (`numerics.onednn`).
+        return super().key_marks() | ({"mixed": 2} if self.precision == "bf16" else {})
 
     def augment_in(self, epoch: int) -> Literal["none", "crop", "crop-flip"]:
         """The random changes of this epoch, from 1.

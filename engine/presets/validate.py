@@ -180,12 +180,7 @@ def _fits(value: Any, row: Row) -> bool:
     if row.type not in ("integer", "number"):
         return True
     kinds = int if row.type == "integer" else (int, float)
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        return False
-    least, most = row.minimum, row.maximum
-    below = least is not None and (value < least or (row.exclusive_minimum and value == least))
-    above = most is not None and (value > most or (row.exclusive_maximum and value == most))
-    return not (below or above)
+    return isinstance(value, kinds) and not isinstance(value, bool) and row.holds(value)
 
 
 def _group_hint(node: Scalar) -> str:

@@ -211,7 +211,11 @@ def _gentler(found: _Found, axis: AxisNode, first: float, upwards: bool, row: Ro
 
 
 def _beyond(here: float, upwards: bool, row: Row) -> list[float]:
-    """A few values on that side of `here`, within the parameter's bound."""
+    """A few values on that side of `here`, within the parameter's bound.
+
+    >>> _beyond(3, False, Row("bits", "integer", minimum=1, maximum=8))
+    [2, 1]
+    """
     bound = row.maximum if upwards else row.minimum
     if row.type == "integer":
         wanted: list[float] = [here + (k if upwards else -k) for k in (1, 2, 3)]
@@ -219,9 +223,7 @@ def _beyond(here: float, upwards: bool, row: Row) -> list[float]:
         wanted = [_short(here + (bound - here) * share) for share in (0.3, 0.55, 0.75)]
     else:
         wanted = [_short(here * times if upwards else here / times) for times in (1.25, 1.5, 2)]
-    return [
-        v for v in wanted if bound is None or (v < bound if upwards else v > bound) or row.type == "integer"
-    ]
+    return [value for value in wanted if row.holds(value)]
 
 
 def _swept(axis: AxisNode, values: Sequence[float]) -> Edit:

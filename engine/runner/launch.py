@@ -25,7 +25,7 @@ from engine.runner.executors import choose, site, slurm
 from engine.runner.executors.base import Carrier
 from engine.runner.status import of_preset
 from engine.sources import Sources
-from engine.store.files import explained, last_said, write_atomic
+from engine.store.files import as_they_are, explained, last_said, write_atomic
 from engine.studies import lease, lives, rundir, turns
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -130,13 +130,12 @@ def start(
     arguments and errors are as in `Carrier.start`.
     """
     asked = _asked_otherwise(run, overrides) if overrides else None
-    before: dict[Path, str] = {}
+    put_back = as_they_are(*([run.preset, run.kept_settings] if asked is not None else []))
 
     def first() -> None:
         run.make_latest()
         (turns.wait if after else turns.forget)(run)
         if asked is not None:
-            before.update({file: file.read_text() for file in (run.preset, run.kept_settings)})
             preset = to_yaml(asked.document)
             write_atomic(run.preset, preset)
             write_atomic(run.kept_settings, to_json(asked, preset))
@@ -159,8 +158,8 @@ def start(
     try:
         _carrier(then).start(run, here=here, tell=tell, first=first)
     except UsageError:  # nothing of it was begun
-        for file, text in before.items() if run.path.is_dir() else ():
-            write_atomic(file, text)
+        if run.path.is_dir():
+            put_back()
         raise
 
 

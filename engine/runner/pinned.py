@@ -146,7 +146,7 @@ def differences(kept: Pinned, now: Machine, spec: Spec) -> list[str]:
         unlike_here.append(f"Its trials compute with {threads}, and {_processors(now.cpus)} here")
     if kept.device == "cuda" and not environment.gpus():
         unlike_here.append("It computes on a GPU, and none is here")
-    unlike_here += sorted(unlike(now.numerics, kept.numerics))
+    unlike_here += unlike(now.numerics, kept.numerics)
     timed = any(step.timed_in for trial in spec.trials for step in trial.all_steps)
     if timed and kept.host != now.host:
         unlike_here.append(f"It decides by times that were measured on {kept.host}, and this is {now.host}")

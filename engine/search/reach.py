@@ -32,7 +32,7 @@ from engine.text.numbers import ratio
 from engine.text.phrases import names
 from engine.text.tables import table
 
-VERSION = 4
+VERSION = 5
 """Raised when more is tried, or otherwise."""
 FURTHER = (0.5, 1.0)
 """How far along its ranges each technique is tried, beside the first value with which it runs."""

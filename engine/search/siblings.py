@@ -5,6 +5,7 @@ what the value beside theirs gives, wherever only steps behind the last training
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.params.search import MOST_ACCURATE
@@ -17,10 +18,15 @@ from engine.search.task import Task
 def siblings(task: Task, known: Sequence[Candidate], rank: Ranking) -> Iterator[dict[str, Any]]:
     """Points beside those of the best candidates, the best's first: harsher ones of those within the limits, or milder
     ones where accuracy is the goal, and of others what brings them nearer. A step that is switched on does the middle
-    of what it may."""
+    of what it may.
+
+    A candidate that has not been trained as is wished by now shares its trainings with nothing that may be proposed.
+    """
+    trained = task.space.names[: task.space.trained]
+    wish = replace(task, held={name: on for name, on in task.held.items() if name in trained})
     behind = [one for one in task.space.dimensions if one.step >= task.space.trained > 0]
     middle = {one.path: one.between(0.5) for one in behind}
-    for one in rank.best(known)[: task.batch]:
+    for one in [one for one in rank.best(known) if wish.allows(one.point)][: task.batch]:
         assert one.last is not None
         within = rank.excess(one.last, one.rung) <= 0.0
         harsher = task.goal != MOST_ACCURATE if within else rank.is_too_large(one.last)

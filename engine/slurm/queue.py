@@ -140,8 +140,8 @@ def fates(jobs: Sequence[str], comment: str) -> str:
 
 
 def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """Task, state, nodes and exit code (empty for 0) by `sacct`, asked once for each set of jobs; nothing without
-    accounting."""
+    """Task, state, nodes and exit code (empty for 0) by `sacct`, asked for each set of jobs until all of them have
+    ended there too; nothing without accounting."""
     if not jobs:
         return []
     try:
@@ -162,7 +162,9 @@ def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str, str]]:
                 "JobID,State,NodeList,ExitCode",
             )
             rows = [line.split("|") for line in answer.splitlines()]
-            write_json(file, rows, durable=False)
+            # Accounting may lag behind the queue, which these jobs have left: their ends are told later then.
+            if not any(set(row) & {*WAITING, *RUNNING} for row in rows):
+                write_json(file, rows, durable=False)
     except (OSError, SecateurError):
         return []
     return [

@@ -92,16 +92,17 @@ class Claims:
             self._file(self.holder).unlink()
 
     def take(self, key: str) -> bool:
-        """Claim `key`; False while a living holder has it."""
+        """Claim `key`; False while a living holder has it. Raises SecateurError where no claim can be written."""
         if key in self._held:
             return True
         path = self._folder / key
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            return not self.alive(self._holder(key)) and self._steal(key)
-        with explained(path), os.fdopen(file, "w") as out:
-            json.dump({"holder": self.holder}, out)
+        with explained(path):
+            try:
+                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            except FileExistsError:
+                return not self.alive(self._holder(key)) and self._steal(key)
+            with os.fdopen(file, "w") as out:
+                json.dump({"holder": self.holder}, out)
         self._held.add(key)
         return True
 

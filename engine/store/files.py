@@ -8,7 +8,7 @@ import re
 import resource
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -143,6 +143,24 @@ def replace(path: Path, content: bytes, *, durable: bool = True, within: Path | 
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def as_they_are(*files: Path) -> Callable[[], None]:
+    """What makes these files again what they are now; that raises SecateurError where it can't.
+
+    Those that are not there now are gone then.
+    """
+    contents = {file: file.read_bytes() if file.exists() else None for file in files}
+
+    def put_back() -> None:
+        for file, content in contents.items():
+            with explained(file):
+                if content is None:
+                    file.unlink(missing_ok=True)
+                else:
+                    replace(file, content)
+
+    return put_back
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True, within: Path | None = None) -> None:

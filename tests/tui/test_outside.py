@@ -6,18 +6,19 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from engine.errors import UsageError
+from engine.errors import SecateurError, UsageError
 from engine.presets import spec
 from engine.reports.clips import command
 from engine.studies.state import load
 from engine.testing import folders as fabricate
 from tests.tui.terminal import HOME, Terminal
-from tui.work import clipboard
+from tui.work import clipboard, editor
 
 OSC52 = re.compile(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
 
@@ -45,6 +46,14 @@ def test_a_value_and_a_command_are_copied(tmp_path: Path, monkeypatch: pytest.Mo
         assert written(terminal) == text
         terminal.settle()
     assert terminal.close() == 0
+
+
+def test_no_room_for_a_text_to_edit_is_told_like_an_editor_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(SecateurError, match="Your editor can't be used"):
+        editor.edit("steps: [train]\n", "p")
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="no tmux here")

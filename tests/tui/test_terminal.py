@@ -164,6 +164,35 @@ def test_a_terminal_without_a_cursor_gets_a_sentence() -> None:
     assert "TERM" in shown and "dumb" in shown and "\x1b" not in shown
 
 
+@pytest.mark.parametrize(
+    ("options", "variables", "told"),
+    [
+        (["--workspace", "~no-such-user/w"], {}, "The home folder in ~no-such-user/w is not known"),
+        (["no-such-preset"], {}, "no-such-preset"),
+        ([], {"SECATEUR_LOST_AFTER": "soon"}, "SECATEUR_LOST_AFTER is 'soon'"),
+    ],
+)
+def test_what_it_can_not_begin_with_is_told_in_a_sentence(
+    options: list[str], variables: dict[str, str], told: str
+) -> None:
+    ours, theirs = pty.openpty()
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    done = subprocess.run(
+        [sys.executable, "-m", "tui", *options],
+        cwd=HOME,
+        env={**os.environ, **variables},
+        check=False,
+        timeout=20,
+        **streams,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert done.returncode == 2
+    assert told in shown
+    assert "Traceback" not in shown and "\x1b" not in shown
+
+
 def test_the_process_never_imports_what_computes() -> None:
     names = "torch torchvision numpy sklearn onnx onnxruntime submitit pandas PIL"
     code = f"""

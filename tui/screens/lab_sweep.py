@@ -133,7 +133,7 @@ def examples(row: Row) -> tuple[str, str]:
         if row.type == "integer":
             first, step = math.ceil(first), max(int(step), 1)
         values = [float(f"{first + step * i:.6g}") for i in range(3)]
-        if all(_within(row, value) for value in values):
+        if all(map(row.holds, values)):
             break
     texts = [text_of(value) for value in values]
     return ", ".join(texts), f"{texts[0]}..{texts[-1]} by {text_of(float(f'{step:.6g}'))}"
@@ -148,9 +148,3 @@ def _beginnings(row: Row) -> list[tuple[float, float]]:
         tried = [(row.default - step, step) for step in (row.default / 2, (high - row.default) / 2)]
     tried += [(low + 1, 1), (low + (high - low) / 4, (high - low) / 4), (low, 1)]
     return [(first, step) for first, step in tried if 0 < step < math.inf]
-
-
-def _within(row: Row, value: float) -> bool:
-    low, high = row.minimum, row.maximum
-    above = low is None or (value > low if row.exclusive_minimum else value >= low)
-    return above and (high is None or (value < high if row.exclusive_maximum else value <= high))

@@ -22,17 +22,17 @@ def edit(text: str, name: str) -> str:
 
     Raises SecateurError where it can't be started, ends with a failure, or leaves what is no text.
     """
-    with private.scratch() as folder:
-        file = folder / f"{Path(name).name or 'preset'}.yaml"
-        file.write_text(text, "utf-8")
-        try:
+    try:
+        with private.scratch() as folder:
+            file = folder / f"{Path(name).name or 'preset'}.yaml"
+            file.write_text(text, "utf-8")
             words = command()
             code = subprocess.run([*words, str(file)], check=False).returncode
             edited = file.read_text("utf-8-sig")
-        except (OSError, ValueError) as error:
-            raise SecateurError(
-                "Your editor can't be used", f"{error}.", "Name another one: EDITOR=nano secateur."
-            ) from error
+    except (OSError, ValueError) as error:
+        raise SecateurError(
+            "Your editor can't be used", f"{error}.", "Name another one: EDITOR=nano secateur."
+        ) from error
     if code:
         raise SecateurError(f"{words[0]} ended with code {code}", "Nothing was changed.")
     return edited

@@ -53,7 +53,7 @@ class ModelExport:
 
     Attributes:
         wish: What is written.
-        told: What it said it was doing, in order.
+        progress_lines: What it said it was doing, in order.
         done: What it says of its result, its `folder` among it; None until there is one.
         error: Why it failed.
         running: Whether its process lives, or is about to.

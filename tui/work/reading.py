@@ -84,6 +84,16 @@ class _Entry:
     """Of its status and of its notes."""
     asked: Asked = None
     look_at: float = 0.0
+    read: Status | None = None
+    """Its status as it was read, with the pick that it keeps; None until it was."""
+
+    def picked(self, status: Status, asked: Asked) -> Status:
+        """Its status now, with the pick by what is `asked` for: that of the last look, while it has finished no more
+        trials. Another one is chosen from all of its events."""
+        before = self.read
+        if before is None or asked != self.asked or _finished(before) != _finished(status):
+            return repicked(self.listed.run, status, asked)
+        return replace(status, pick=self.listed.status.pick)
 
 
 class Listing:
@@ -117,9 +127,10 @@ class Listing:
             state = entry.listed.status.state
             asked = asked_of(name)
             if signature != entry.signature or state in OPEN or asked != entry.asked:
-                listed = Listed(run, repicked(run, run.read_status(), asked), notes.read(run))
+                status = run.read_status()
+                listed = Listed(run, entry.picked(status, asked), notes.read(run))
                 changed |= _shown(listed) != _shown(entry.listed)
-                entry = _Entry(listed, signature, asked)
+                entry = _Entry(listed, signature, asked, read=status)
             ended = entry.listed.status.state in ("done", "failed", "cancelled")
             self._entries[name] = replace(entry, look_at=now + FINISHED_EVERY_S if ended else 0.0)
         return changed
@@ -171,6 +182,11 @@ def _signature(path: Path) -> Signature | None:
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _finished(status: Status) -> tuple[object, ...]:
+    """What of a status is another one whenever a trial has ended."""
+    return status.state, status.done, status.untimed, status.pick
 
 
 def _shown(listed: Listed) -> Listed:

@@ -26,7 +26,7 @@ from engine.compute.latency.side import Measured, measured
 from engine.compute.latency.worker import Measurement, Partner
 from engine.compute.onnx.shape import Shape
 from engine.errors import Unavailable
-from engine.machine import gpu_state, gpus, procfs, runtimes
+from engine.machine import environment, gpu_state, gpus, procfs, runtimes
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8, Precision, Runtime
 
@@ -154,7 +154,7 @@ def _about(setup: Setup, quantized: bool) -> dict[str, Any]:
         "batch": setup.batch,
         "threads": setup.threads,
         "device": runtimes.device_of(setup.runtime, setup.device),
-        "cpu": procfs.cpu_model(),
+        "cpu": environment.cpu()["model"],
     }
 
 

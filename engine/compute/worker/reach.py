@@ -29,6 +29,7 @@ from engine.machine import private
 from engine.params import step_of
 from engine.params.preset import Latency, Model
 from engine.search.reach import TOGETHER
+from engine.store.keys import key
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
 
@@ -124,7 +125,7 @@ class _Reach:
         if step is None:
             step = copy.deepcopy(given)
             try:
-                self._applied(step, 0, self.network)
+                self._applied(step, (), self.network)
             except OutOfReach as error:
                 return error.most if error.field == field else _at(given, field)
             except SecateurError:
@@ -147,32 +148,39 @@ class _Reach:
         return row
 
     def _changed(self, steps: Iterable[dict[str, Any]]) -> nn.Module:
-        model = self.network
-        for number, given in enumerate(steps):
-            model = self._applied(given, number, model)
+        model, before = self.network, list[dict[str, Any]]()
+        for given in steps:
+            model = self._applied(given, before, model)
+            before.append(given)
         return to_device(model, self.device).eval()
 
     def _applied(
-        self, given: dict[str, Any], number: int, model: nn.Module, *, again: bool = False
+        self,
+        given: dict[str, Any],
+        before: Sequence[dict[str, Any]],
+        model: nn.Module,
+        *,
+        again: bool = False,
     ) -> nn.Module:
-        """The model after a step. Where it can't go as far as the search would have it go, it goes as far as it can,
-        and `given` says so."""
-        step = step_of(given)
+        """The model after a step, behind those `before` it. Where it can't go as far as the
+        search would have it go, it goes as far as it can, and `given` says so."""
+        step, number = step_of(given), len(before)
+        searched = self._searched.get(given.get("id", given["kind"]), [])
         seed_everything(self.seed, "step", number)
-        partial = self.scratch / f"partial-{number}"
+        # What it measures counts again however far it goes, and for no other step or network.
+        partial = self.scratch / key([*before, _without(given, searched)])
         context = Context(
             self.data, self.device, self.seed, number, self.node.key, partial, lambda event: None
         )
         try:
             return apply(step, copied(model), context)
         except OutOfReach as error:
-            searched = self._searched.get(given.get("id", given["kind"]), [])
             # A latency that was measured may be missed by chance when it is measured again.
             nothing = error.most <= (0.0 if error.field in (("ratio",), ("count",)) else 1.0)
             if again or nothing or list(error.field) not in searched:
                 raise
             _put(given, error.field, error.most)
-            return self._applied(given, number, model, again=error.field[0] == "latency")
+            return self._applied(given, before, model, again=error.field[0] == "latency")
 
     def _side(self, model: nn.Module) -> Side | None:
         if self.latency is None:
@@ -211,6 +219,21 @@ def _put(step: dict[str, Any], field: Sequence[str], value: float) -> None:
     for name in field[:-1]:
         step = step[name]
     step[field[-1]] = value
+
+
+def _without(step: dict[str, Any], fields: Iterable[Sequence[str]]) -> dict[str, Any]:
+    """A step without some of its numbers.
+
+    >>> _without({"kind": "x", "latency": {"speedup": 2, "batch": 1}}, [["latency", "speedup"]])
+    {'kind': 'x', 'latency': {'batch': 1}}
+    """
+    left = copy.deepcopy(step)
+    for *groups, name in fields:
+        within = left
+        for group in groups:
+            within = within.get(group, {})
+        within.pop(name, None)
+    return left
 
 
 def _amount(row: dict[str, Any], name: str) -> float:

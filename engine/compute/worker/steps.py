@@ -121,9 +121,12 @@ def helper(request: JobRequest, group: Group) -> Callable[[str], None]:
 def _compute(node: Node, work: Work, started: float) -> None:
     epochs: list[dict[str, Any]] = []
     work = replace(work, send=_keeping_epochs(work.send, epochs))
+    applied = None if node.kind == "measure" else _applied(node, work)
+    # Not before: a folder that nothing is written to for days is swept as a killed process's, and steps may take weeks.
     with work.store.writing(node.key) as folder:
-        measure = _measure if node.kind == "measure" else _step
-        measures, observed = measure(node, work, folder)
+        measures, observed = (
+            _measure(node, work, folder) if applied is None else _step(node, applied, work, folder)
+        )
         finish(
             node,
             folder,
@@ -149,11 +152,13 @@ def _keeping_epochs(send: Send, epochs: list[dict[str, Any]]) -> Send:
 
 Found = tuple[dict[str, Any], dict[str, Any]]
 """Measures, and what was observed beside them."""
+Applied = tuple[nn.Module, Step | None, Context]
+"""The model after a step, the step, and what it was done with."""
 
 
-def _step(node: Node, work: Work, folder: Path) -> Found:
-    """Run one step and write its checkpoint and validation predictions; its cheap measures."""
-    model, step, context = _applied(node, work)
+def _step(node: Node, applied: Applied, work: Work, folder: Path) -> Found:
+    """Write the checkpoint and validation predictions of a step that was done; its cheap measures."""
+    model, step, context = applied
     to_device(model, work.device).eval()
     # A step that only trains has just scored the model that it leaves; quantize.qat compares its file's score.
     known = context.scored if isinstance(step, Fit | QuantizeQat) else None
@@ -181,8 +186,8 @@ def _guessing(validation: Score, work: Work) -> dict[str, Any]:
     return {OBSERVED: True} if guesses else {}
 
 
-def _applied(node: Node, work: Work) -> tuple[nn.Module, Step | None, Context]:
-    """The model after a step, the step, and what it was done with."""
+def _applied(node: Node, work: Work) -> Applied:
+    """Do a step."""
     context = _context(node, work)
     model = _parent(node, work)
     step = None if node.kind in ("model", "teacher") else work.request.read_step(node.key)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from engine.config import files as config
 from engine.errors import Problem, SecateurError, UsageError
 from engine.params.slurm import Settled, Slurm
 from engine.presets.validate import check
@@ -23,7 +24,7 @@ from engine.store.files import open_ordinary, read_json, write_json
 from engine.store.paths import home
 
 DEFAULT = "default"
-NAME = Path("secateur") / "slurm.yaml"
+NAME = "slurm.yaml"
 DAY_S = 86_400.0
 LONGEST = 1 << 20
 OURS = r"--(array|dependency|job-name|comment|parsable|wrap)\b|-[adJ]"
@@ -34,9 +35,7 @@ ARRAY = 1001
 
 def files() -> list[Path]:
     """Where settings are looked for, the site's first."""
-    shared = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or (home() or Path("/")) / ".config")
-    return [*(Path(folder) / NAME for folder in reversed(shared) if folder), own / NAME]
+    return config.files(name=NAME)
 
 
 def settled() -> dict[str, tuple[Any, Path]]:

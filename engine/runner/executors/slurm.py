@@ -24,7 +24,7 @@ from engine.runner.progress import Progress
 from engine.runner.rounds import Rounds, Written
 from engine.slurm import commands, queue, script
 from engine.store import claims
-from engine.store.files import check_room, explained, write_atomic
+from engine.store.files import as_they_are, check_room, explained, write_atomic
 from engine.store.objects import Store
 from engine.studies import basis
 from engine.studies import events as ev
@@ -190,7 +190,7 @@ def _submit(run: RunDir, status: Status, tell: Callable[[str], None], *, same: b
         return
     submission = prepare(run, spec, store)
     notes = request.notes(submission.tasks.asked)
-    put_back = _as_it_was(run)
+    put_back = as_they_are(run.status, run.tasks, run.stop)
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
         shutil.rmtree(run.path / "failures", ignore_errors=True)
@@ -257,20 +257,6 @@ def _is_whole(run: RunDir, spec: Spec, store: Store) -> bool:
     if agreed is None:
         return False
     return all(store.get(key) is not None for key in _plan_so_far(run, spec, agreed)[0].nodes)
-
-
-def _as_it_was(run: RunDir) -> Callable[[], None]:
-    """What makes the study stand again as it does now, where Slurm takes none of what is about to be written."""
-    files = {file: file.read_text() for file in (run.status, run.tasks) if file.exists()}
-    stopped = run.stop.exists()
-
-    def put_back() -> None:
-        for file, text in files.items():
-            write_atomic(file, text)
-        if stopped:
-            run.stop.touch()
-
-    return put_back
 
 
 def _is_new(run: RunDir) -> bool:

@@ -47,6 +47,13 @@ def test_the_users_file_decides_and_the_command_says_so(
     assert main(["config"]) == 0 and "contrast" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("variables", [{}, {"XDG_CONFIG_DIRS": ""}])
+def test_a_site_that_names_no_folders_has_the_usual_one(variables: dict[str, str]) -> None:
+    """XDG base directories: not set and empty are the same."""
+    assert Path("/etc/xdg/secateur/config.yaml") in files.files(variables)
+    assert Path("/etc/xdg/secateur/slurm.yaml") in files.files(variables, "slurm.yaml")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -70,6 +70,28 @@ def test_what_somebody_resumes_is_the_latest_and_what_is_refused_is_not(
     assert rundir.find(run.workspace, "latest").name == run.name
 
 
+def test_a_study_that_kept_no_settings_can_be_asked_for_otherwise_too(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of earlier versions; where it is refused, it is as it was."""
+
+    def start(run: RunDir, *, first: Callable[[], None], **_: object) -> None:
+        first()
+        asked.append(run.settings().of_trial(0).executor.parallel)
+        if len(asked) == 1:
+            raise UsageError("refused")
+
+    asked: list[int] = []
+    run.kept_settings.unlink()
+    preset = run.preset.read_text()
+    monkeypatch.setattr(launch, "_start_engine", start)
+    with pytest.raises(UsageError, match="refused"):
+        launch.start(run, overrides=["executor.local.parallel=2"])
+    assert run.preset.read_text() == preset and not run.kept_settings.exists()
+    launch.start(run, overrides=["executor.local.parallel=3"])
+    assert asked == [2, 3] and run.settings().of_trial(0).executor.parallel == 3
+
+
 def test_nothing_is_measured_again_where_the_study_can_not_go_on(run: RunDir) -> None:
     store = noisy(run)
     assert launch.noisy_latency(run) == [LATENCY]

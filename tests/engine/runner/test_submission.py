@@ -165,6 +165,7 @@ def test_a_study_that_an_engine_began_stays_where_slurm_does_not_take_it(calls: 
         launch.start(run, overrides=["executor.slurm={}"])
     assert ev.to_line(begun) in run.events.read_bytes()
     assert run.stored_status().state == "cancelled"
+    assert not run.tasks.exists(), "it has none: nothing was sent"
 
 
 def test_what_slurm_refuses_leaves_a_study_as_it_was(calls: Path, tmp_path: Path) -> None:

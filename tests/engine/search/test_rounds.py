@@ -311,6 +311,24 @@ def test_a_pinned_technique_is_in_every_new_candidate(task: Task) -> None:
     assert len(bits) > 1, "what it does is still searched for"
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_what_was_trained_otherwise_than_is_wished_by_now_has_no_siblings(pinned: bool) -> None:
+    """No other bits share its trainings any more; of a step that did not run, nothing says how far it would go."""
+    switched = PRESET.replace("{sparsity: 0.1..0.95}", "{sparsity: 0.1..0.95, enabled: [true, false]}")
+    task = Task.of(spec.parse(switched, "p"))
+    bits = {"quantize.weights.bits": 4, "quantize.weights.enabled": True}
+    without = {"prune.weights.enabled": False, **bits}
+    pruned = {"prune.weights.enabled": True, "prune.weights.sparsity": 0.5, **bits}
+    outcome = Outcome(0, 0.98, 0.01, {"size.packed": (20.0, 100_000.0)})
+    known = [Candidate(number, point, {2: outcome}) for number, point in enumerate((without, pruned))]
+    wished = replace(task, held={"prune.weights": pinned})
+    found = [*siblings.siblings(wished, known, Ranking.of(wished, known))]
+    assert found and all(point["prune.weights.enabled"] is pinned for point in found)
+    following = rounds.search(wished, known, 1)
+    assert following is not None and len(following.entries) == task.batch
+    assert all(entry.point and entry.point["prune.weights.enabled"] is pinned for entry in following.entries)
+
+
 def test_who_can_become_no_finalist_is_not_trained_on(task: Task) -> None:
     for count in (4, 8, 12):
         known = known_after(task, count)

@@ -83,6 +83,21 @@ def test_a_scheduler_that_does_not_answer_is_left_alone_as_long_and_what_was_kno
     assert asked.read_text() == "asked\n" * 2
 
 
+def test_accounting_that_lags_behind_the_queue_is_asked_until_it_tells_the_end(
+    asked: Path, tmp_path: Path
+) -> None:
+    accounting = tmp_path / "bin" / "sacct"
+    accounting.write_text(f"#!/bin/sh\necho sacct >> {asked}\ncat {tmp_path}/ends\n")
+    accounting.chmod(0o755)
+    (tmp_path / "answer").write_text("")
+    (tmp_path / "ends").write_text("21_0|COMPLETED|n1|0:0\n21_1|RUNNING|n2|0:0\n")
+    assert queue.fates(["21"], "/w/studies/b-1") == ""
+    (tmp_path / "ends").write_text("21_0|COMPLETED|n1|0:0\n21_1|OUT_OF_MEMORY|n2|0:125\n")
+    for _ in range(3):
+        assert queue.fates(["21"], "/w/studies/b-1") == "Task 21_1 ran out of memory on n2"
+    assert asked.read_text().count("sacct") == 2
+
+
 def test_the_answer_is_private(asked: Path) -> None:
     look()
     assert stat.S_IMODE(queue.cache().stat().st_mode) == 0o700

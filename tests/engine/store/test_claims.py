@@ -1,10 +1,12 @@
 """Claims: one holder at a time, free again when it is gone."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from engine.errors import SecateurError
 from engine.store import claims
 from engine.store.claims import Claims
 
@@ -20,6 +22,13 @@ def test_a_key_has_one_holder_until_it_is_given_back(tmp_path: Path) -> None:
     with Claims(tmp_path, "1_2.0") as three:
         assert three.take("k"), "a holder that ends gives back"
     assert [path.name for path in (tmp_path / "claims").iterdir()] == ["holders"]
+
+
+def test_a_claim_that_can_not_be_written_is_an_error_that_says_why(tmp_path: Path) -> None:
+    with Claims(tmp_path, "1_0.0") as one:
+        shutil.rmtree(tmp_path / "claims")
+        with pytest.raises(SecateurError, match="is missing"):
+            one.take("k")
 
 
 def test_a_holder_whose_counter_stands_still_is_dead_by_the_readers_clock(

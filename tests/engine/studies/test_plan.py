@@ -231,3 +231,5 @@ def test_a_group_of_parameters_that_computes_something_else_now_gives_its_steps_
     plain, averaged = Train(epochs=2), Train(epochs=2, ema=Ema())
     assert "revision" not in str(plain.key_material())
     assert averaged.key_material()["ema"]["revision"] == Ema.revision > 1
+    mixed = Train(epochs=2, precision="bf16").key_material()
+    assert mixed.items() - plain.key_material().items() == {("precision", "bf16"), ("mixed", 2)}

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from textual.message import Message
 
+from engine.results import pick
+from engine.results.kept import repicked
 from engine.studies import events as ev
 from engine.studies.log import EventLog
+from engine.studies.rundir import RunDir
 from engine.studies.state import load
+from engine.studies.status import Status
 from engine.testing import folders as fabricate
 from tui.views import log
-from tui.work import watch
+from tui.work import reading, watch
 from tui.work.messages import StudiesChanged, StudyChanged
 from tui.work.reading import snapshot
 from tui.work.watch import Watcher
@@ -115,6 +119,32 @@ def test_the_list_follows_what_comes_changes_and_goes(tmp_path: Path) -> None:
     shutil.rmtree(study.run.path)
     watcher.look_now()
     assert inbox.lists[-1].studies == ()
+
+
+def test_the_pick_by_another_threshold_is_chosen_anew_when_a_trial_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every look would else read all events of every study that runs."""
+
+    def counted(run: RunDir, status: Status, asked: pick.Asked) -> Status:
+        chosen.append(status.done)
+        return repicked(run, status, asked)
+
+    chosen: list[int] = []
+    monkeypatch.setattr(reading, "repicked", counted)
+    study, asked = fabricate.Study(tmp_path).start(), 50.0
+    for trial in range(3):
+        study.trial(trial)
+    listing = reading.Listing(tmp_path)
+    for _ in range(3):
+        listing.look(lambda _: asked, everything=True)
+    assert chosen == [3] and listing.rows[0].status.pick["allowed"] == 0.5
+    study.trial(3)
+    listing.look(lambda _: asked, everything=True)
+    assert chosen == [3, 4] and listing.rows[0].status.done == 4
+    asked = 40.0
+    listing.look(lambda _: asked, everything=True)
+    assert chosen == [3, 4, 4] and listing.rows[0].status.pick["allowed"] == 0.4
 
 
 def test_a_heartbeat_alone_posts_nothing(tmp_path: Path) -> None:

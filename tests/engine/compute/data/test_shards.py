@@ -230,3 +230,14 @@ def test_of_several_pictures_of_one_name_the_plain_one_is_the_image(
     else:
         (index,) = read_shards([tmp_path / "a.tar"], None)
         assert Members([tmp_path / "a.tar"], [index]).place(0).endswith(f":{taken}")
+
+
+def test_arrays_are_read_however_long_their_names_are(tmp_path: Path) -> None:
+    """Of a name of more than 100 letters, a member's header in a tar file has the beginning."""
+    held = io.BytesIO()
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.save(held, values)
+    name = "microscope-" * 12
+    shard(tmp_path / "a.tar", [(f"{name}.npy", held.getvalue()), (f"{name}.cls", b"0")])
+    opened = Members([tmp_path / "a.tar"], read_shards([tmp_path / "a.tar"], None)).open(0)
+    assert isinstance(opened, np.ndarray) and np.array_equal(opened, values)

@@ -1,4 +1,4 @@
-"""Strided 1×1 convolutions of few channels train with AVX2 alone, where oneDNN's own kernels corrupt memory."""
+"""Convolutions that oneDNN breaks on, or is slow at, are computed otherwise."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from engine.compute.context import to_device
+from engine.compute.numerics.onednn import slow_in_bf16
 from engine.machine.environment import cpu_features
 from tests import HOME, lone
 
@@ -17,6 +18,7 @@ sys.path.insert(0, {home!r})
 import torch
 from torch.nn import functional as F
 from engine.compute.context import to_device
+from engine.compute.numerics.onednn import slow_in_bf16
 from engine.compute.models.resnet import CifarResNet
 torch.set_num_threads(1)
 model = to_device(CifarResNet(20, 1, 10, width=4), torch.device("cpu")).train()
@@ -47,3 +49,35 @@ def test_other_networks_and_processors_keep_onednn(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
     assert enabled(4, 2) == ("avx512f" in cpu_features() or "avx2" not in cpu_features())
     assert enabled(8, 2), "and it is back for what comes next"
+
+
+def test_autocast_leaves_what_is_slower_in_bf16_in_float32() -> None:
+    layers = {
+        "strided depthwise": (nn.Conv2d(8, 8, 3, 2, 1, groups=8), torch.float32),
+        "wide depthwise": (nn.Conv2d(8, 8, 5, 1, 2, groups=8), torch.float32),
+        "two channels a group": (nn.Conv2d(8, 8, 3, 2, 1, groups=4), torch.float32),
+        "plain depthwise": (nn.Conv2d(8, 8, 3, 1, 1, groups=8), torch.bfloat16),
+        "grouped": (nn.Conv2d(8, 8, 3, 2, 1, groups=2), torch.bfloat16),
+        "dense": (nn.Conv2d(8, 8, 3, 2, 1), torch.bfloat16),
+    }
+    model = nn.ModuleDict({name: layer for name, (layer, _) in layers.items()})
+    images = torch.randn(2, 8, 8, 8, dtype=torch.bfloat16)
+
+    def computed_in() -> dict[str, torch.dtype]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return {name: layer(images).dtype for name, layer in model.items()}
+
+    with slow_in_bf16(model):
+        assert computed_in() == {name: dtype for name, (_, dtype) in layers.items()}
+        images = images[..., :2, :2]
+        assert computed_in()["plain depthwise"] == torch.float32, "of images smaller than its kernel"
+    assert set(computed_in().values()) == {torch.bfloat16}, "and only within"
+
+
+def test_autocast_is_as_it_was_after_a_layer_that_fails() -> None:
+    layer = nn.Conv2d(8, 8, 3, 2, groups=8)
+    with slow_in_bf16(layer), torch.autocast("cpu", torch.bfloat16):
+        with pytest.raises(RuntimeError):
+            layer(torch.randn(2, 3, 8, 8))
+        assert torch.is_autocast_enabled("cpu")
+        assert layer(torch.randn(2, 8, 8, 8)).dtype == torch.float32
