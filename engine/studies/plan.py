@@ -18,7 +18,7 @@ from engine.sources import Sources, collect, references
 from engine.store.keys import key
 from engine.studies.roots import PIECES_VERSION, data_key, root_key, weights_of
 
-MEASURE_VERSION = 7
+MEASURE_VERSION = 8
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
 Wanted = dict[str, Any]

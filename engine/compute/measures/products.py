@@ -7,7 +7,7 @@ product of two activations (attention) to the module that is running.
 import bisect
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,9 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
-        macs, operands = _macs(func._schema.name.removeprefix("aten::"), args, output)
-        if macs:
-            self._add(macs, operands)
+        for macs, operands in _macs(func._schema.name.removeprefix("aten::"), args, output):
+            if macs:
+                self._add(macs, operands)
         return output
 
     def _add(self, macs: int, operands: list[Tensor]) -> None:
@@ -78,30 +78,45 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return name if address < start + size else None
 
 
-def _macs(operation: str, args: tuple[Any, ...], output: Any) -> tuple[int, list[Tensor]]:
-    """MACs of one dispatched operation, and those of its operands that may be a weight."""
+def _macs(operation: str, args: tuple[Any, ...], output: Any) -> list[tuple[int, list[Tensor]]]:
+    """MACs of each product of one dispatched operation, and those of its operands that may be a weight."""
     match operation:
         case "convolution" | "_convolution" | "convolution_overrideable":
             images, weight, transposed = args[0], args[1], args[6]
             # Every weight meets every output position, or every input position if transposed.
             positions = math.prod((images if transposed else output).shape[2:]) * images.shape[0]
-            return positions * weight.numel(), [weight]
+            return [(positions * weight.numel(), [weight])]
+        case "torchvision::deform_conv2d":
+            return [(math.prod(output.shape[2:]) * len(output) * args[1].numel(), [args[1]])]
         case "mm" | "bmm":
-            return output.numel() * args[0].shape[-1], [args[1], args[0]]
+            return [(output.numel() * args[0].shape[-1], [args[1], args[0]])]
         case "addmm" | "baddbmm":
-            return output.numel() * args[1].shape[-1], [args[2], args[1]]
+            return [(output.numel() * args[1].shape[-1], [args[2], args[1]])]
         case "mv" | "dot":
-            return args[0].numel(), [args[0], args[1]]
+            return [(args[0].numel(), [args[0], args[1]])]
         case "addmv":
-            return args[1].numel(), [args[1], args[2]]
+            return [(args[1].numel(), [args[1], args[2]])]
         case "linear":
-            return output.numel() * args[0].shape[-1], [args[1]]
+            return [(output.numel() * args[0].shape[-1], [args[1]])]
+        case "_trilinear":  # nn.Bilinear
+            return _each_row(args[0], [args[1]])
+        case "mkldnn_rnn_layer":
+            return _each_row(args[0], args[1:3])
+        case "_cudnn_rnn":
+            return _each_row(args[0], [weight for weight in args[1] if weight.dim() > 1])
         case _ if operation.startswith("_scaled_dot_product"):
             query, key, value = args[:3]
             rows = math.prod(query.shape[:-1])
-            return rows * key.shape[-2] * (query.shape[-1] + value.shape[-1]), []
+            return [(rows * key.shape[-2] * (query.shape[-1] + value.shape[-1]), [])]
         case _:
-            return 0, []
+            return []
+
+
+def _each_row(given: Tensor, weights: Sequence[Tensor]) -> list[tuple[int, list[Tensor]]]:
+    """Every element of each weight meets every row of what is given (…, I): of a recurrent layer, every step of every
+    image."""
+    rows = given.numel() // given.shape[-1]
+    return [(rows * weight.numel(), [weight]) for weight in weights]
 
 
 @contextlib.contextmanager

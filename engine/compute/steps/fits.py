@@ -1,5 +1,6 @@
 """Whether a network has what a step works on: the step's own checks, made before anything is trained."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
@@ -12,11 +13,12 @@ from engine.compute.data import Split, Subset
 from engine.compute.layers.copies import copied
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import prunable_layers
+from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.channels.graph import Graph
 from engine.compute.steps.channels.narrower import with_graph
-from engine.compute.steps.channels.outcome import out_of_reach
+from engine.compute.steps.channels.outcome import MUCH, out_of_reach
 from engine.compute.steps.channels.step import check_channels
 from engine.compute.steps.clustering.filters import check_filters
 from engine.compute.steps.clustering.kernels import worth_it
@@ -34,12 +36,19 @@ from engine.params import (
     PruneBlocks,
     PruneChannels,
     PruneWeights,
+    QuantizeWeights,
     Sensitivity,
     Step,
 )
 from engine.params.cluster_weights import Product
 from engine.params.distillation import Inside, NoTeacher, Relational
+from engine.text.numbers import percent
+from engine.text.phrases import listed
 
+OF_LAYERS = (PruneWeights, ClusterWeights, QuantizeWeights, Factorize)
+"""Steps that change the weights of convolutions and linear layers alone."""
+LISTED = 4
+"""Weights that a note names."""
 FEW = 16
 """Training images by which steps are tried whose layers later steps work on: what these compute does not count."""
 
@@ -54,6 +63,7 @@ class Fits:
         self._made, self._images, self._context = made, images, context
         self._ready: dict[tuple[str, ...], Prepared] = {}
         self._behind: tuple[Step, Fits] | None = None
+        self._of_layers: dict[str, None] = {}
 
     @cached_property
     def _model(self) -> nn.Module:
@@ -76,6 +86,8 @@ class Fits:
     def check(self, step: Step) -> None:
         """Raises SecateurError where the shapes of the network's layers leave the step nothing to do, or less than it
         is asked for."""
+        if isinstance(step, OF_LAYERS):
+            self._of_layers[step.kind] = None
         match step:
             case PruneChannels():
                 model, graph = self.prepared(step.skip)
@@ -122,7 +134,21 @@ class Fits:
 
     def out_of_reach(self) -> list[str]:
         """A note on the part of the network that no channel can be taken from, for each way of taking channels out that
-        was checked; none where that part is small."""
+        was checked, and one on the weights that other steps leave as they are; none where that part is small."""
         shape = (self._context.data.channels, *self._context.data.size)
         notes = [out_of_reach(model, graph, skip, shape) for skip, (model, graph) in self._ready.items()]
+        if self._of_layers:
+            notes.append(self._no_layers(shape))
         return [note for note in dict.fromkeys(notes) if note]
+
+    def _no_layers(self, shape: tuple[int, int, int]) -> str:
+        counts = count(self._model, shape)
+        layers = {f"{name}.weight" for name in prunable_layers(self._model, ())}
+        others = [one for one in counts.layers if one.shape and one.name not in layers]
+        share = sum(math.prod(one.shape) for one in others) / max(counts.parameters, 1)
+        if share < MUCH:
+            return ""
+        return (
+            f"{listed(list(self._of_layers))}: no weights change but those of convolutions and linear layers, so that "
+            f"{percent(share, 0)} of the parameters stay as they are ({listed([one.name for one in others], LISTED)})"
+        )

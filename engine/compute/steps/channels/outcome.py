@@ -130,6 +130,7 @@ def out_of_reach(model: nn.Module, graph: Graph, skip: tuple[str, ...], shape: t
         return ""
     names = {one.name.rpartition(".")[0] for one in stuck}
     whole = {name: why for name, why in whole_layers(model, graph, skip).items() if name in names}
+    whole |= dict.fromkeys(sorted(names - whole.keys()), "no step knows such layers")
     return (
         f"prune.channels reaches nothing of {percent(macs, 0)} of the MACs and {percent(parameters, 0)} of the "
         f"parameters: {by_reason(whole)}"

@@ -94,6 +94,30 @@ def test_attention_counts_its_projections_and_its_products():
     assert count(Attend(kdim=16, vdim=16), (tokens, width)).macs == counts.macs
 
 
+class Recurrent(nn.Module):
+    def __init__(self, kind: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.rows = getattr(nn, kind)(6, 5, 2, batch_first=True, bidirectional=True, dtype=dtype)
+        self.pair = nn.Bilinear(10, 10, 3, dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = self.rows(x)[0][:, -1]
+        return self.pair(last, last)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64]
+)  # whole in oneDNN's kernel, and by its products
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_every_weight_of_a_recurrent_layer_is_met_in_every_step(kind: str, dtype: torch.dtype):
+    network, steps = Recurrent(kind, dtype), 7
+    rows = {layer.name: layer for layer in count(network, (steps, 6)).layers}
+    weights = {name: one for name, one in network.named_parameters() if "weight" in name}
+    assert {name: row.macs for name, row in rows.items()} == {
+        name: one.numel() * (steps if name.startswith("rows") else 1) for name, one in weights.items()
+    }
+
+
 class Functional(nn.Module):
     """Uses weights without calling the modules that own them, and one that no module type announces."""
 

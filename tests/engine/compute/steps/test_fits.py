@@ -100,6 +100,18 @@ def test_a_step_is_refused_beforehand_where_it_would_refuse_the_network(
     assert beforehand == run
 
 
+@pytest.mark.parametrize("kind", ["prune.weights", "cluster.weights", "quantize.weights", "factorize"])
+def test_weights_that_no_step_on_layers_changes_are_told_beforehand(kind: str) -> None:
+    model = networks.own(networks.vit)
+    fits = Fits(
+        lambda: model, torch.rand(4, 3, networks.SIZE, networks.SIZE), context_for(data=networks.digits())
+    )
+    assert fits.out_of_reach() == []
+    fits.check(STEPS[kind]())
+    (note,) = fits.out_of_reach()
+    assert kind in note and "in_proj_weight" in note and "%" in note
+
+
 CHANGES: dict[str, dict[str, Any]] = {
     "prune.channels": {"scope": "local", "ratio": 0.4},
     "cluster.filters": {"ratio": 0.7},
