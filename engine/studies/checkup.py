@@ -24,7 +24,7 @@ CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
 REACH = "reach"
 """The same of what finds out how far a search's techniques go: see `engine.search.reach`."""
-CHECKUP_VERSION = 14
+CHECKUP_VERSION = 15
 """Raised when more is tried, or otherwise."""
 
 
@@ -42,7 +42,6 @@ class _Wanted:
     must_export: bool = False
     trains_file: bool = False
     layers: dict[tuple[str, str, tuple[str, ...]], None] = field(default_factory=dict)
-    changes: dict[tuple[str, tuple[str, ...]], None] = field(default_factory=dict)
     fits: dict[tuple[str, bool, str, str], None] = field(default_factory=dict)
 
     @property
@@ -60,7 +59,6 @@ class _Wanted:
             "batches": sorted(self.batches),
             "onnx": self._onnx,
             "layers": [[address, parameter, list(names)] for address, parameter, names in self.layers],
-            "changes": [[kind, list(skip)] for kind, skip in self.changes],
             "fits": [
                 [json.loads(before), sure, kind, json.loads(values)]
                 for before, sure, kind, values in self.fits
@@ -77,10 +75,9 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
     A node's `material` says what to try: `model` (its section of the preset), the `batches` it is trained with,
     whether it has to be exported to ONNX (`must`; `trained` where the file itself is; `may` where only a latency would
     be missing, else empty), and the `layers` that steps name: lists of a step's address, its parameter and the names.
-    `changes` are the kinds of steps that change the network as it is built, each with what it skips; `fits` those that
-    its layers allow or not, with the parameters by which they do: each behind the steps that change layers before it,
-    and whether these surely leave what they leave when they are tried. `data` is what the data are called, `note` what
-    to tell of the network on them. Seeds make no difference here.
+    `fits` are the kinds of steps that its layers allow or not, with the parameters by which they do: each behind the
+    steps that change layers before it, and whether these surely leave what they leave when they are tried. `data` is
+    what the data are called, `note` what to tell of the network on them. Seeds make no difference here.
     """
     by_data: dict[str, dict[str, _Wanted]] = {}
     for planned in plan.trials:
@@ -134,8 +131,6 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
         # How layers are called once an earlier step has changed the network, what that step leaves tells: see `fits`.
         for parameter, names in _named(step) if original else ():
             wanted.layers[step.address, parameter, names] = None
-        if original and step.compresses:
-            wanted.changes[step.kind, getattr(step, "skip", ())] = None
         # A network that had no feature maps has none when its layers have become smaller.
         # Named layers are there, with what rules them out, as long as they are called as they were.
         as_built = isinstance(step, Distill) or (original and step.named)

@@ -13,10 +13,10 @@ from engine.compute.checkup import passes
 from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset
 from engine.compute.data.words import seen
-from engine.compute.layers import overlays
+from engine.compute.layers import foreign
 from engine.compute.layers.copies import copied, layers_in
 from engine.compute.layers.passes import evaluating, single_valued_norms
-from engine.compute.layers.select import check_named, check_skip, left, prunable_layers
+from engine.compute.layers.select import check_named, check_skip, left
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
@@ -34,15 +34,8 @@ from engine.compute.steps.quantization.onnx_training import parse
 from engine.compute.tasks import task_of
 from engine.errors import OutOfReach, SecateurError, Unavailable, UsageError, sentences
 from engine.machine import private
-from engine.params import (
-    STEPS,
-    ClusterFilters,
-    PruneChannels,
-    Step,
-    step_of,
-)
+from engine.params import Step, step_of
 from engine.params.catalog import own_code
-from engine.params.overlays import Overlay
 from engine.params.preset import Model
 from engine.text.phrases import counted, listed
 
@@ -103,8 +96,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
     if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):
         notes += _trained(tried, model, images, targets)
     context = Context(data, tried.device, tried.seed, 0, "", Path(), lambda _event: None)
-    fits = Fits(lambda: model, images, context)
-    _check_changes(network, tried.wanted["changes"], fits)
+    fits = Fits(lambda: _compressible(model), images, context)
     if not isinstance(model, QuantizedNetwork):
         notes += _check_fits(fits, tried.wanted["fits"])
     notes += fits.out_of_reach()
@@ -188,15 +180,11 @@ def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> 
             )
 
 
-def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]], fits: Fits) -> None:
-    """Raises SecateurError where layers, as the network is built, don't allow what steps will change in them."""
-    for kind, skip in changes:
-        step = STEPS[kind]
-        if step is PruneChannels:
-            fits.prepared(tuple(skip))
-        elif step is ClusterFilters or step.makes not in (None, Overlay.MASK):
-            title = f"{kind} can't change weights that the network's own code computes"
-            overlays.refuse(prunable_layers(model, tuple(skip)), step, title=title, undoes=())
+def _compressible(model: nn.Module) -> nn.Module:
+    """The network as steps find it that compress: the weights that its own code computes are plain."""
+    plain = copied(model)
+    foreign.plain_(plain)
+    return plain
 
 
 def _check_fits(

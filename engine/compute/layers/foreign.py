@@ -36,6 +36,9 @@ def make_plain(module: nn.Module) -> None:
     module.training = training
 
 
-def foreign(model: nn.Module) -> list[str]:
-    """Names of the modules that `make_plain` changes."""
-    return [name for name, module in model.named_modules() if is_foreign(module)]
+def plain_(model: nn.Module) -> list[str]:
+    """`make_plain` for every module, in place; the names of those that it changes."""
+    made = [name for name, module in model.named_modules() if is_foreign(module)]
+    for name in made:
+        make_plain(model.get_submodule(name))
+    return made

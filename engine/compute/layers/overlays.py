@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from engine.compute.layers import codebooks, dictionaries, grids, masks
 from engine.compute.layers.masks import Folding, part_of, parts
@@ -142,8 +141,9 @@ def refuse(
     title: str,
     undoes: Sequence[Overlay] | None = None,
 ) -> None:
-    """Raises SecateurError where one of `layers` has an overlay that `step` would undo, or a parametrization that is
-    not ours. `undoes`: by default what the step declares.
+    """Raises SecateurError where one of `layers` has an overlay that `step` would undo.
+
+    `undoes`: by default what the step declares.
     """
     if undoes is None:
         assert isinstance(step, StepParams)
@@ -160,17 +160,3 @@ def refuse(
                 f"{MADE_BY[overlay]} gave {overlay.value} to {names(having, LISTED)}, which {step.kind} would undo.",
                 f"{first}{otherwise}.",
             )
-    if own := [name for name, layer in layers.items() if _foreign(layer)]:
-        raise SecateurError(
-            title,
-            f"The network's own code parametrizes {names(own, LISTED)} (torch.nn.utils.parametrize).",
-            f"Leave {step.kind} out{otherwise}.",
-        )
-
-
-def _foreign(layer: nn.Module) -> bool:
-    if not parametrize.is_parametrized(layer):
-        return False
-    assert isinstance(layer.parametrizations, nn.ModuleDict)
-    held = (one for of in layer.parametrizations.values() for one in of.children())
-    return any(not isinstance(one, Folding) for one in held)

@@ -24,7 +24,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from engine.compute.layers import masks
+from engine.compute.layers import foreign, masks
 from engine.compute.layers.copies import copied
 from engine.compute.layers.shared import expand_
 from engine.compute.numerics.aligned import bits, to_array
@@ -144,9 +144,10 @@ def _settings(module: nn.Module, any_width: bool) -> str:
 
 
 def _deployable(model: nn.Module, shape: Shape) -> nn.Module:
-    """A copy of the model as it would be shipped: on the CPU, in eval mode, masks folded, filters shared where
-    that pays."""
+    """A copy of the model as it would be shipped: on the CPU, in eval mode, masks folded, weights that its own code
+    computes plain, filters shared where that pays."""
     plain = expand_(masks.folded(model).cpu(), shape).eval()
+    foreign.plain_(plain)
     return plain.to(memory_format=torch.contiguous_format)
 
 

@@ -87,9 +87,8 @@ def prepare(model: nn.Module, step: Step, context: Context) -> None:
             f"{listed(broken)}: NaN or infinity.",
             "Such a network computes nothing: look at its own code, or at the file that its weights come from.",
         )
-    made = foreign.foreign(model)
+    made = foreign.plain_(model)
     for name in made:
-        foreign.make_plain(model.get_submodule(name))
         edits.record(model, {"edit": edits.PLAIN, "layer": name})
     if made:
         context.notice(

@@ -162,7 +162,7 @@ def test_any_network_is_right_or_refused(
                 torch.device("cpu"),
                 0,
                 folder / "t",
-                wanted | {"layers": [], "changes": [], "fits": []},
+                wanted | {"layers": [], "fits": []},
             )
         )
         assert_kept(name, digits, folder / "kept")
