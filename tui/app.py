@@ -112,11 +112,21 @@ class Lab(KeyOrder, SendSpans, App[None]):
             self.post_message(
                 Failed(SecateurError("Your settings are not valid", wrong, "`secateur config` shows them."))
             )
+        self.session.watcher.failed = self._fail
         # After the first frame: a thread that reads files takes the interpreter from what draws it.
         self.call_after_refresh(self.session.watcher.start)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit, None, 128 + number)
+
+    def _fail(self, error: Exception) -> None:
+        """Have the app end by an error of another thread, as by one of its own: nothing would move any more, and nobody
+        would know."""
+
+        def ended() -> None:
+            raise error
+
+        self.call_later(ended)
 
     def on_ready(self) -> None:
         gc.freeze()

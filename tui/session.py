@@ -90,6 +90,15 @@ class Session:
         """What this session asks for in place of what the study's preset says of its pick."""
         return self.limits.get(study, self.within)
 
+    def limits_of(self, study: str, asked: "tuple[Limit, ...]") -> "tuple[Limit, ...]":
+        """A search's limits as they stand here, by those that it asks for. What was moved of others is dropped: they are
+        of a study of that name that was deleted, or that was resumed with other ones."""
+        moved = self.limits.get(study)
+        if moved is not None and [(one.measure, one.kind) for one in moved] != [(one.measure, one.kind) for one in asked]:
+            del self.limits[study]
+            moved = None
+        return asked if moved is None else moved
+
     def picked(self, name: str, state: "StudyState") -> "Pick | None":
         """A study's pick, by what this session asks for."""
         from engine.results import pick

@@ -44,7 +44,7 @@ def binned(workspace: Path) -> list[Binned]:
     with contextlib.suppress(OSError), os.scandir(bin_folder(workspace)) as entries:
         for entry in entries:
             name, dot, when = entry.name.rpartition(".")
-            if dot and when.isdigit() and entry.is_dir():
+            if dot and when.isdecimal() and entry.is_dir():
                 found.append(Binned(name, RunDir(Path(entry.path)), int(when) / 1000))
     return sorted(found, key=lambda one: one.deleted, reverse=True)
 
@@ -102,7 +102,7 @@ def expired(workspace: Path, age: float = KEPT_FOR, now: float | None = None) ->
 
 
 def empty(found: Iterable[Binned]) -> None:
-    """Remove studies from the bin for good."""
+    """Remove studies from the bin for good; what was restored or removed by others meanwhile is passed over."""
     for one in found:
-        with explained(one.run.path):
+        with explained(one.run.path), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(one.run.path)

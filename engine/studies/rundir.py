@@ -175,12 +175,12 @@ class RunDir:
             return queued.in_queue(self, status)
         if status.state not in ("running", "queued"):
             return status
-        alive, seen = self._alive(status)
+        alive, seen, every = self._alive(status)
         if not alive:
             return replace(status, state="lost", lost={"title": why_lost(self, status)})
         if status.waits:
             status = replace(status, queue=f"waits {status.waits}")
-        return replace(status, doubt=doubt(status, seen)) if seen is not None else status
+        return replace(status, doubt=doubt(status, seen, every)) if seen is not None else status
 
     def stored_status(self) -> Status:
         """The status as it was written."""
@@ -197,9 +197,9 @@ class RunDir:
             return Status("unreadable")
         return Status(**known)
 
-    def _alive(self, status: Status) -> tuple[bool, lives.Seen | None]:
-        """Whether a study's engine, or what is about to start it, may still run; and what is known of its counter, None
-        where the process itself is known.
+    def _alive(self, status: Status) -> tuple[bool, lives.Seen | None, float]:
+        """Whether a study's engine, or what is about to start it, may still run; what is known of its counter, None
+        where the process itself is known; and every how many seconds that should move.
 
         On its own machine the process itself is looked at; one elsewhere is gone if it said so, or if its counter has
         been watched for long and stood still. One that has not appeared for long after it was to be started will not.
@@ -209,16 +209,16 @@ class RunDir:
             and not status.waits
             and 0 < status.updated < time.time() - GIVEN_UP_AFTER_S
         ):
-            return False, None
+            return False, None, 0.0
         by = lease.holder(self.path) if status.state == "running" else None
         if by is not None and by.ended:
-            return False, None
+            return False, None, 0.0
         fate = (by.process if by else status.process).fate()
         if fate != "elsewhere":
-            return fate == "alive", None
+            return fate == "alive", None, 0.0
         counter, every = (by.counter, by.every) if by else (str(status.heartbeat), 0.0)
         seen = lives.seen.look(self.path, counter, every)
-        return seen.silence < lives.lost_after_s(every), seen
+        return seen.silence < lives.lost_after_s(every), seen, every
 
     def write_status(self, status: Status, within: Path | None = None) -> None:
         """Replace the status; the new file is made in the folder `within`, an engine's own (`engine.studies.lease`)."""

@@ -123,8 +123,9 @@ def plausible(name: str, value: Any) -> bool:
     return isinstance(value, int | float if isinstance(example, int | float) else type(example))
 
 
-def doubt(status: Status, seen: lives.Seen) -> str:
-    """What a look at an engine on another node can't rule out yet; empty where that was heard of a moment ago.
+def doubt(status: Status, seen: lives.Seen, every: float) -> str:
+    """What a look at an engine on another node, that beats every so many seconds, can't rule out yet; empty where that
+    was heard of a moment ago.
 
     `updated` is of the other node's clock, which may be wrong: it is asked only of an engine whose counter has not been
     seen to move, where it raises doubts and decides nothing.
@@ -136,5 +137,5 @@ def doubt(status: Status, seen: lives.Seen) -> str:
         return ""
     return (
         f"Perhaps gone: process {status.pid} on {status.host} was last heard of {age(silence)}, and counts as lost "
-        f"after {lives.lost_after_s():.0f} s of being watched in vain"
+        f"after {lives.lost_after_s(every):.0f} s of being watched in vain"
     )

@@ -13,6 +13,7 @@ from tui.app import Lab
 from tui.keys.action import PLACES, Place
 from tui.screens.base import BaseScreen
 from tui.screens.lab import LabScreen
+from tui.work.watch import Watcher
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
@@ -36,6 +37,20 @@ async def test_every_place_opens_by_its_key_with_the_class_of_its_row(tmp_path: 
             app.action_go(elsewhere)
             await until(pilot, lambda: app.current_mode == elsewhere)
     assert not app.return_code
+
+
+async def test_an_error_in_the_thread_that_follows_studies_ends_the_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(watcher: Watcher) -> None:
+        raise RuntimeError("a fault in what reads studies")
+
+    monkeypatch.setattr(Watcher, "look_now", broken)
+    app = Lab(None, tmp_path, "studies")
+    with pytest.raises(RuntimeError, match="a fault in what reads studies"):
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: not app.is_running)
+    assert app.return_code == 1
 
 
 def test_a_place_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:

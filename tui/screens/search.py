@@ -117,7 +117,7 @@ class SearchPage(ModalScreen[None]):
     @property
     def limits(self) -> tuple[Limit, ...]:
         """The limits as they stand here."""
-        return self.session.limits.get(self.asked.run.name, self.asked.limits)
+        return self.session.limits_of(self.asked.run.name, self.asked.limits)
 
     def answer(self) -> Answer:
         """What to take within them, of what there is."""

@@ -46,6 +46,8 @@ class Watcher:
         self._followed: dict[str, _Followed] = {}
         self.asked: Callable[[str], Asked] = lambda study: None
         """What is asked for of a study's pick in place of what its preset says."""
+        self.failed: Callable[[Exception], None] | None = None
+        """Told, in the watcher's thread, what ended it; None: the thread's own traceback tells it."""
         self._list_nodes: set[MessagePump] = set()
         self._list_new: set[MessagePump] = set()
         self._listing: Listing | None = None
@@ -98,10 +100,15 @@ class Watcher:
         return followed.following.latest if followed and followed.following else None
 
     def _run(self) -> None:
-        while not self._end:
-            self._wake.clear()
-            self.look_now()
-            self._wake.wait(TICK_S)
+        try:
+            while not self._end:
+                self._wake.clear()
+                self.look_now()
+                self._wake.wait(TICK_S)
+        except Exception as error:
+            if self.failed is None:
+                raise
+            self.failed(error)
 
     def look_now(self) -> None:
         """Look once, in this thread: what has changed is posted when it returns."""

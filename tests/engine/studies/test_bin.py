@@ -9,7 +9,7 @@ import pytest
 from engine.cli.main import main
 from engine.errors import SecateurError, UsageError
 from engine.studies import bin, holdings
-from engine.studies.rundir import RunDir, next_name, studies
+from engine.studies.rundir import RunDir, bin_folder, next_name, studies
 from engine.testing import folders
 
 
@@ -48,6 +48,15 @@ def test_of_one_name_the_last_comes_back_and_replaces_nothing(tmp_path: Path) ->
 def test_what_runs_is_not_deleted(tmp_path: Path) -> None:
     with pytest.raises(SecateurError, match="is running"):
         bin.delete(folders.Study(tmp_path, "a").start().run)
+
+
+def test_what_others_restored_meanwhile_does_not_keep_the_rest_in_the_bin(tmp_path: Path) -> None:
+    found = [bin.delete(made(tmp_path, name)) for name in ("a", "b")]
+    (bin_folder(tmp_path) / "c-1.²").mkdir()  # not a time, though a digit
+    assert len(bin.binned(tmp_path)) == 2
+    bin.restore(tmp_path, "a-1")
+    bin.empty(found)
+    assert bin.binned(tmp_path) == [] and [run.name for run in studies(tmp_path)] == ["a-1"]
 
 
 def test_the_bin_is_emptied_by_age_and_on_a_word(

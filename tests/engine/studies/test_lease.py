@@ -210,6 +210,7 @@ def test_an_engine_that_beats_slowly_is_given_as_many_beats(tmp_path: Path, cloc
     run.write_status(Status("running", host="another-node"))
     elsewhere(run.path)
     assert watched(run, clock, 1400, every=10) == "running"
+    assert "lost after 1500 s" in run.read_status().doubt
     assert watched(run, clock, 200, every=10) == "lost"
 
 

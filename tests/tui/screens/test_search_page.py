@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.presets import spec
+from engine.presets.limits import Limit
 from engine.search import held
 from engine.studies import events as ev
 from engine.studies import rundir
@@ -111,6 +112,16 @@ async def test_another_limit_gives_another_answer_at_once_and_moves_the_star(
         await shows(pilot, "1 study", "#2")
         await pilot.press("5")
         await shows(pilot, "p-1  trial 2 (0 to 3)")
+
+
+async def test_limits_moved_of_another_search_of_that_name_are_dropped(run: RunDir) -> None:
+    app = Lab(None, run.workspace, "curves")
+    app.session.limits["p-1"] = (Limit("accuracy", "loss", 0.02), Limit("size.packed", "most", 1e6))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "s search")
+        await pilot.press("s")
+        await shows(pilot, "accuracy −1 point: trial 1,")
+        assert not app.session.limits
 
 
 async def test_techniques_are_pinned_and_forbidden_but_not_all_of_them(run: RunDir) -> None:
