@@ -93,6 +93,8 @@ def _checked(tried: Tried) -> dict[str, Any]:
     notes = [*watch.notes, *seen(data, tried.model.weights)]
     if data.task == "classification":
         notes += passes.evaluate(model, images, data.classes, name)
+    if own_code(tried.model.title):
+        passes.refuse_transforms(model, images, name)
     if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):
         notes += _trained(tried, model, images, targets)
     context = Context(data, tried.device, tried.seed, 0, "", Path(), lambda _event: None)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch
 
 from engine.compute.layers.copies import copied
 from engine.compute.layers.passes import evaluating
@@ -15,6 +16,7 @@ from engine.compute.tasks import Task
 from engine.compute.tasks.output import images_in, logits, main_output
 from engine.compute.usercode import own_error
 from engine.errors import UsageError, said_by
+from engine.text.phrases import listed
 
 ALIKE = 1e-3
 """Largest difference, relative to the largest output, by which an image's output in a batch may differ from that
@@ -103,6 +105,28 @@ def explaining(doing: str, images: Tensor, name: str) -> Iterator[None]:
             own.detail if own else f"{type(error).__name__}: {said_by(error)[0]}",
             "Correct the network, or the data's size and channels.",
         ) from error
+
+
+def refuse_transforms(model: nn.Module, images: Tensor, name: str) -> None:
+    """Raises UsageError where layers are called within a transform of torch.func, such as vmap: what they are given
+    there has no values, and steps look at values."""
+    called: list[str] = []
+
+    def note(layer: str) -> None:
+        if _functorch.maybe_current_level() is not None:
+            called.append(layer)
+
+    with contextlib.ExitStack() as hooks, torch.inference_mode(), evaluating(model):
+        for layer, module in model.named_modules():
+            hooks.callback(module.register_forward_pre_hook(lambda *_, one=layer: note(one)).remove)
+        model(images)
+    if called:
+        raise UsageError(
+            f"{name} calls layers within torch.vmap or another transform of torch.func",
+            f"Called so: {listed(list(dict.fromkeys(called)))}. What they are given has no values there, and steps "
+            "look at values.",
+            "Give the layers whole batches of images.",
+        )
 
 
 def _run(model: nn.Module, images: Tensor, name: str, doing: str) -> object:

@@ -204,6 +204,6 @@ def _check(module: nn.Module, positional: list[Any], named: dict[str, Any]) -> N
             again = kind(*positional, **named)
     except (TypeError, ValueError, RuntimeError) as error:
         raise Unwritable(f"a {kind.__name__} that its constructor can't make: {error}") from error
-    shapes = [{name: t.shape for name, t in one.state_dict().items()} for one in (module, again)]
+    shapes = [{name: t.shape for name, t in saved(one).items()} for one in (module, again)]
     if repr(module) != repr(again) or shapes[0] != shapes[1] or getattr(nn, kind.__name__, None) is not kind:
         raise Unwritable(f"a {kind.__name__} that its constructor makes differently")

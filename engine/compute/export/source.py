@@ -14,6 +14,7 @@ from engine.compute.export.by_layers import by_layers
 from engine.compute.export.by_operators import by_operators
 from engine.compute.export.code import Unwritable
 from engine.compute.models.layout import FAILURES
+from engine.compute.models.tensors import saved
 from engine.errors import SecateurError, said_by
 
 Shape = tuple[int, int, int]
@@ -76,7 +77,7 @@ def _try_out(text: str, model: nn.Module, shape: Shape, tolerance: float) -> Non
     exec(compile(text, "load.py", "exec"), space)
     make: Callable[[], nn.Module] = space["Model"]
     again = make()
-    again.load_state_dict(model.state_dict())
+    again.load_state_dict(saved(model))
     again.eval()
     for count in BATCHES:
         images = _images(count, shape)

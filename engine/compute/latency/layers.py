@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.layers.passes import evaluating
+from engine.compute.layers.passes import evaluating, taken_by
 from engine.compute.layers.select import weight_of
 from engine.compute.measures.products import Products, unfused_attention
 
@@ -89,7 +89,6 @@ def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tu
     two-dimensional convolutions are left out. The model is left as it was.
     """
     configs: dict[str, list[LayerConfig]] = {}
-    reference = next(model.parameters())
     with contextlib.ExitStack() as stack:
         for name, module in model.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
@@ -99,7 +98,7 @@ def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tu
             stack.enter_context(context)
         weights = _linear_weights(model)
         products = stack.enter_context(Products(model, weights))
-        model(torch.zeros(1, *shape, dtype=reference.dtype, device=reference.device))
+        model(taken_by(model, torch.zeros(1, *shape)))
     for name, weight in weights.items():
         if not configs.get(name) and name in products.by_weight:
             rows = products.by_weight[name].macs // weight.numel()

@@ -21,6 +21,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+def taken_by(model: nn.Module, images: Tensor) -> Tensor:
+    """`images` (N, C, H, W) where the model is, and of its type where all its real weights have one, as of a network in
+    double precision. Others take them as they are, whatever the type of their first weights is."""
+    first = next(model.parameters(), images)
+    types = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
+    return images.to(device=first.device, dtype=types.pop() if len(types) == 1 else images.dtype)
+
+
 @contextlib.contextmanager
 def restored(tensors: list[Tensor]) -> Iterator[None]:
     """Every tensor has its values back afterwards, bit for bit."""
@@ -154,7 +162,7 @@ def positions(
     Of a layer that is called more than once, the smallest.
     """
     sizes: dict[str, int] = {}
-    image = torch.zeros(1, *shape).to(next(model.parameters()))
+    image = taken_by(model, torch.zeros(1, *shape))
 
     def note(name: str, result: Tensor) -> None:
         size = result[0, 0].numel()

@@ -44,7 +44,8 @@ def bytes_each(model: nn.Module, shape: tuple[int, int, int], *, kept: bool = Fa
     """
     # A network that computes outside of torch says which one has its activations.
     network: nn.Module = getattr(model, "in_torch", model)
-    signature = (shape, kept, *((n, t.shape) for n, t in network.state_dict(keep_vars=True).items()))
+    held = (*network.named_parameters(), *network.named_buffers())
+    signature = (shape, kept, *((name, tensor.shape) for name, tensor in held))
     known = _known.setdefault(network, {})
     if signature not in known:
         known.clear()

@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
 from engine.compute.layers.overlays import held_in
-from engine.compute.layers.passes import evaluating
+from engine.compute.layers.passes import evaluating, taken_by
 from engine.compute.measures.products import Product, Products, unfused_attention
 from engine.errors import SecateurError
 
@@ -189,12 +189,11 @@ def _type(module: nn.Module) -> str:
 
 def _products(model: nn.Module, shape: tuple[int, ...], weights: list[_Weight]) -> dict[str, Product]:
     """The products of one forward pass by the name of the weight, or of the module that has none."""
-    reference = next((w.tensor for w in weights if w.tensor.is_floating_point()), torch.empty(0))
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(_INPUT_SEED))
     counter = Products(model, {weight.name: weight.tensor for weight in weights})
     with evaluating(model), unfused_attention(), counter:
         try:
-            model(image.to(reference))
+            model(taken_by(model, image))
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             raise SecateurError(
                 f"The model does not run on an image of {' × '.join(map(str, shape))}",

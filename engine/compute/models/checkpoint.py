@@ -181,7 +181,7 @@ def folded_state(model: nn.Module, *, own: bool = False, whole: bool = False) ->
     # Moved as a whole, so that weights which share their memory still do.
     laid = any(map(parametrize.is_parametrized, model.modules()))
     plain = model if own and not laid and _device(model).type == "cpu" else folded(model).cpu()
-    state = dense(plain.state_dict())
+    state = dense(tensors.saved(plain))
     return state if whole else compact(state, model)
 
 

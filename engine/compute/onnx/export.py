@@ -64,7 +64,9 @@ def export(
     cannot export the model, no file can hold it, or the file's output differs from the model's.
     """
     plain = _deployable(model, shape)
-    weights = {name: tensor.detach() for name, tensor in plain.state_dict().items()}
+    weights = {
+        n: t.detach() for n, t in plain.state_dict().items() if isinstance(t, Tensor)
+    }  # no extra state
     if (size := sum(weight.nbytes for weight in weights.values())) > LARGEST:
         raise Unavailable(
             "The network is too large for an ONNX file",

@@ -52,7 +52,9 @@ def fit(model: onnx.ModelProto, weights: Mapping[str, Sequence[int]]) -> bool:
     for name, shape in weights.items():
         if name in graph.constants:
             graph.constants[name].dims[:] = shape
-        for dim, size in zip(known.get(name, ()), shape, strict=name in known):
+        if name in known and len(known[name]) != len(shape):
+            return False  # complex numbers are pairs in the file
+        for dim, size in zip(known.get(name, ()), shape, strict=False):
             dim.dim_value = size
     sizes: Sizes = {one.name: _size(one.type.tensor_type.shape.dim) for one in model.graph.input}
     for node in graph.nodes:

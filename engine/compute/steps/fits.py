@@ -36,7 +36,6 @@ from engine.params import (
     PruneBlocks,
     PruneChannels,
     PruneWeights,
-    QuantizeWeights,
     Sensitivity,
     Step,
 )
@@ -45,8 +44,6 @@ from engine.params.distillation import Inside, NoTeacher, Relational
 from engine.text.numbers import percent
 from engine.text.phrases import listed
 
-OF_LAYERS = (PruneWeights, ClusterWeights, QuantizeWeights, Factorize)
-"""Steps that change the weights of convolutions and linear layers alone."""
 LISTED = 4
 """Weights that a note names."""
 FEW = 16
@@ -63,7 +60,7 @@ class Fits:
         self._made, self._images, self._context = made, images, context
         self._ready: dict[tuple[str, ...], Prepared] = {}
         self._behind: tuple[Step, Fits] | None = None
-        self._of_layers: dict[str, None] = {}
+        self._of_layers: dict[str, None] = {}  # kinds of steps that change weights of layers of torch's alone
 
     @cached_property
     def _model(self) -> nn.Module:
@@ -86,7 +83,7 @@ class Fits:
     def check(self, step: Step) -> None:
         """Raises SecateurError where the shapes of the network's layers leave the step nothing to do, or less than it
         is asked for."""
-        if isinstance(step, OF_LAYERS):
+        if step.makes is not None or isinstance(step, Factorize):
             self._of_layers[step.kind] = None
         match step:
             case PruneChannels():

@@ -51,6 +51,18 @@ def deep_model(seed: int = 0, width: int = 8) -> CifarResNet:
     return small_model(seed, width, 20)
 
 
+class Unpooled(nn.Module):
+    """Puts what `inner` gives where `stem` had its largest values, of as many channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.inner, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, places = nn.functional.max_pool2d(self.stem(x), 2, return_indices=True)
+        return self.last(nn.functional.max_unpool2d(self.inner(x), places, 2).mean((2, 3)))  # type: ignore[no-any-return]
+
+
 def context_for(
     seed: int = 0,
     partial: Path | None = None,

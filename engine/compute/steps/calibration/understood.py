@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
-from engine.compute.layers.passes import evaluating
+from engine.compute.layers.passes import evaluating, taken_by
 from engine.compute.layers.select import leaf_of, replace, weight_of
 from engine.compute.layers.shared import SharedConv2d
 from engine.compute.measures.products import Products, unfused_attention
@@ -103,7 +103,7 @@ def reasons_against(
     reasons = tied(model, layers)
     if not _is_for(model, context):
         return reasons
-    pixels = next(images(context, TRIED, "understood")).to(next(model.parameters()))
+    pixels = taken_by(model, next(images(context, TRIED, "understood")))
     others = {name: layer for name, layer in layers.items() if name not in reasons}
     if instead is None:
         reasons |= not_multiplied(model, others, pixels)

@@ -118,7 +118,7 @@ def _whole(
                 whole.setdefault(name, left_out[group.name])
     classes = links.classes()
     for (tensor, dim), numbers in links.dims.items():
-        name = tensor.rpartition(".")[0]
+        name = tensor.rpartition(".")[0] or tensor  # parameters of the network itself have names of their own
         if name in whole or _role(model, tensor, dim) == "in":
             continue
         own, fixing = torch.unique(classes[numbers]), reasons.fixing(numbers)

@@ -128,7 +128,7 @@ def out_of_reach(model: nn.Module, graph: Graph, skip: tuple[str, ...], shape: t
     parameters = sum(one.parameters for one in stuck) / max(counts.parameters, 1)
     if max(macs, parameters) < MUCH:
         return ""
-    names = {one.name.rpartition(".")[0] for one in stuck}
+    names = {one.name.rpartition(".")[0] or one.name for one in stuck}
     whole = {name: why for name, why in whole_layers(model, graph, skip).items() if name in names}
     whole |= dict.fromkeys(sorted(names - whole.keys()), "no step knows such layers")
     return (

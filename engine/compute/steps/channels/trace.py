@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from engine.compute.layers.passes import running, tensors_in
+from engine.compute.layers.passes import running, taken_by, tensors_in
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.coupling import FREE, CouplingGraph
 from engine.compute.steps.channels.labels import (
@@ -74,7 +74,7 @@ def example_for(model: nn.Module) -> Tensor:
     """A random image (1, C, H, W) such as `model` takes."""
     arch = architecture(model)
     random = torch.Generator().manual_seed(0)
-    return torch.randn(1, arch.channels, *arch.size, generator=random).to(next(model.parameters()))
+    return taken_by(model, torch.randn(1, arch.channels, *arch.size, generator=random))
 
 
 def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
@@ -330,19 +330,19 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _pointwise(self, args: list[Any], output: Any) -> None:
         """Every operation that is not known by name: element by element, or one that keeps the channels."""
-        first = output[0] if isinstance(output, tuple | list) and output else output
         tensors = [a for a in args if isinstance(a, Tensor)]
         known = [(t, labels) for t in tensors if (labels := self.labels_of(t)) is not None]
-        if not known or not isinstance(first, Tensor):
+        if not known:
             return
-        if first.shape == _broadcast(tensors):
-            self._put(first, self._combined(tensors))
-        # Pooling, upsampling, padding of pixels: (N, C, H, W) → (N, C, H′, W′) leaves the channels as they are.
-        elif len(known) == 1 and keeps(small := constant(known[0][1]), first.shape):
-            self._put(first, small)
-        else:
-            self._fix_all(tensors)
-            self._put(first, None)
+        for one in tensors_in(output):  # all of them: the indices of a pooling have its channels too
+            if one.shape == _broadcast(tensors):
+                self._put(one, self._combined(tensors))
+            # Pooling, upsampling, padding of pixels: (N, C, H, W) → (N, C, H′, W′) leaves the channels as they are.
+            elif len(known) == 1 and keeps(small := constant(known[0][1]), one.shape):
+                self._put(one, small)
+            else:
+                self._fix_all(tensors)
+                self._put(one, None)
 
     def _combined(self, tensors: list[Tensor]) -> Tensor | None:
         """The labels of an elementwise result; the operands' go together where both have some."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute.layers.masks import folded
-from engine.compute.layers.passes import all_outputs, calls, tensors_in
+from engine.compute.layers.passes import all_outputs, calls, taken_by, tensors_in
 from engine.compute.layers.shared import SharedConv2d
 from engine.compute.memory import lacks_memory
 from engine.compute.models.layout import FAILURES
@@ -54,8 +54,7 @@ def chains(model: nn.Module, example: Tensor) -> list[Chain]:
     Raises SecateurError where torch-pruning can't follow the channels.
     """
     plain = folded(model).cpu().eval().requires_grad_(True)
-    # A network in double precision as a whole takes images in it.
-    example = example.cpu().to(next(plain.parameters(), example).dtype)
+    example = taken_by(plain, example)
     try:
         candidates = [chain for chain in _candidates(plain, example) if chain is not None]
     except FAILURES as error:  # of the library, as on ShuffleNetV2
@@ -136,7 +135,7 @@ def _tried(model: nn.Module, chain: Chain, example: Tensor) -> Chain | None:
     exchanged = torch.arange(channels) // 2
     inputs = (exchanged[:, None] * chain.positions + torch.arange(chain.positions)).flatten()
     before = _consumed(model, chain, example, lambda images: images)
-    if before is None:
+    if before is None or not _narrows(model, chain, example, before):
         return None
     axis = 1 if isinstance(model.get_submodule(chain.consumer), nn.Conv2d) else -1
     expected = before.index_select(axis, inputs)
@@ -147,6 +146,22 @@ def _tried(model: nn.Module, chain: Chain, example: Tensor) -> Chain | None:
         if float((given / factor - expected).abs().max()) <= TOLERANCE * float(expected.abs().max()):
             return replace(chain, homogeneous=factor != 1)
     return None
+
+
+def _narrows(model: nn.Module, chain: Chain, example: Tensor, before: Tensor) -> bool:
+    """Whether the first half of the channels alone reaches the consumer as it does among all, which are `before`."""
+    half = max(1, cast(nn.Conv2d, model.get_submodule(chain.producer)).out_channels // 2)
+    try:
+        given = _consumed(model, chain, example, lambda channels: channels[:, :half])
+    except FAILURES as error:  # of code that has their number in it, or takes it from elsewhere
+        if lacks_memory(error):
+            raise
+        return False
+    axis = 1 if isinstance(model.get_submodule(chain.consumer), nn.Conv2d) else -1
+    expected = before.narrow(axis, 0, half * chain.positions)
+    if given is None or given.shape != expected.shape:
+        return False
+    return float((given - expected).abs().max()) <= TOLERANCE * float(before.abs().max())
 
 
 def _sees_alone(model: nn.Module, chain: Chain, example: Tensor) -> bool:

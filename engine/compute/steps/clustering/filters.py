@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
 from engine.compute.layers.copies import copied
-from engine.compute.layers.passes import calls
+from engine.compute.layers.passes import calls, taken_by
 from engine.compute.layers.select import prunable_layers
 from engine.compute.layers.shared import SharedConv2d, share, shared_layers, whole
 from engine.compute.models import edits
@@ -90,7 +90,7 @@ def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[
     candidates = [chain for chain in chains(model, example) if chain.producer in allowed]
     layers = {name: model.get_submodule(name) for chain in candidates for name in chain.layers}
     reasons = reasons_against(model, layers, context, computed_by_class, lost=VALUES.__contains__)
-    order = calls(model, layers, example.to(next(model.parameters())))
+    order = calls(model, layers, taken_by(model, example))
     reasons |= {name: "called more than once" for name in layers if order.count(name) > 1}
     tell(reasons, params.kind, context)
     return [chain for chain in candidates if not reasons.keys() & set(chain.layers)]

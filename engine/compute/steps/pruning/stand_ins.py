@@ -29,8 +29,11 @@ def stand_ins(model: nn.Module, batches: Iterable[Tensor]) -> dict[str, Dropped]
             for fit in fits.values():
                 fit.calls = 0
             model(pixels)
-    like = next(model.parameters())
-    return {name: fit.stand_in(like) for name, fit in fits.items() if fit.sums}
+    return {
+        name: fit.stand_in(next(model.get_submodule(name).parameters()))
+        for name, fit in fits.items()
+        if fit.sums
+    }
 
 
 def _has_layers(module: nn.Module) -> bool:

@@ -82,6 +82,8 @@ def is_weighted(node: onnx.NodeProto, graph: Graph) -> bool:
     """Whether the node is a convolution or a product with a constant weight, of a form that has an integer kernel."""
     if node.op_type not in WEIGHTED_OPS or layer_of(node, graph) is None:
         return False
+    if graph.constants[node.input[1]].data_type != onnx.TensorProto.FLOAT:
+        return False  # integer kernels take and give float32
     if node.op_type == "Gemm":
         plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0
         return plain and not attribute(node, "transA", 0)

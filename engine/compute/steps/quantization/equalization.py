@@ -86,11 +86,11 @@ def _even_out(pair: Pair, graph: Graph) -> float:
     largest = _largest(one, axis), _largest(two, pair.axis)
     usable = (largest[0] > 0) & (largest[1] > 0)
     factor = np.sqrt(np.where(usable, largest[0], 1.0) / np.where(usable, largest[1], 1.0))
-    graph.put(pair.first.input[1], (one / along(factor, axis, one.ndim)).astype(np.float32))
-    graph.put(pair.second.input[1], (two * along(factor, pair.axis, two.ndim)).astype(np.float32))
+    graph.put(pair.first.input[1], (one / along(factor, axis, one.ndim)).astype(one.dtype))
+    graph.put(pair.second.input[1], (two * along(factor, pair.axis, two.ndim)).astype(two.dtype))
     if len(pair.first.input) > 2:
-        name = pair.first.input[2]
-        graph.put(name, (graph.array(name) / factor).astype(np.float32))
+        bias = graph.array(pair.first.input[2])
+        graph.put(pair.first.input[2], (bias / factor).astype(bias.dtype))
     return float(np.abs(factor - 1).max())
 
 

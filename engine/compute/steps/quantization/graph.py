@@ -145,8 +145,8 @@ def _scale_outputs(node: onnx.NodeProto, graph: Graph, factor: Array, shift: Arr
     bias = graph.array(node.input[2]) if len(node.input) > 2 else np.zeros(len(factor))
     if graph.only_consumer(name) is not node:
         name = graph.unused(name)
-    set_weight(node, graph, name, scaled.astype(np.float32))
-    set_bias(node, graph, (bias * factor + shift).astype(np.float32))
+    set_weight(node, graph, name, scaled.astype(weight.dtype))
+    set_bias(node, graph, (bias * factor + shift).astype(weight.dtype))
 
 
 def output_axis(node: onnx.NodeProto) -> int:

@@ -74,6 +74,9 @@ class Net(nn.Module):
         x.mul_(2)
         return self.plain(x)
 
+    def mapped(self, x):
+        return torch.vmap(lambda one: self.plain(one[None])[0])(x)
+
     def four(self, x):
         return self.head(self.body(x).reshape(4, -1))
 
@@ -274,6 +277,7 @@ def line(text: str) -> str:
         ("in_place", line("x.mul_(2)")),
         ("four", line("reshape(4, -1)")),
         ("one_output", "a tensor of (1,)"),
+        ("mapped", "calls layers within torch.vmap"),
         ("endless", "outputs that are not finite"),
         ("missing", line(".nothing)")),
         ("leaving", line("sys.exit(3)")),

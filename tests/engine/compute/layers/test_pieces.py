@@ -59,6 +59,15 @@ def test_what_no_layer_holds_counts_and_weights_that_are_computed_do_not() -> No
     assert bytes_each(computed, SMALL) < bytes_each(plain, SMALL) < 10 * 8 * pixels
 
 
+def test_what_a_network_saves_beside_its_tensors_takes_no_part() -> None:
+    class Saving(nn.Conv2d):
+        def get_extra_state(self) -> dict[str, str]:
+            return {"made": "today"}
+
+    plain = nn.Conv2d(3, 8, 3, padding=1)
+    assert bytes_each(Saving(3, 8, 3, padding=1), SMALL) == bytes_each(plain, SMALL)
+
+
 def test_kept_activations_are_all_counted() -> None:
     deep = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(50)))
     assert bytes_each(deep, SMALL, kept=True) > 8 * bytes_each(deep, SMALL)

@@ -118,6 +118,23 @@ def test_every_weight_of_a_recurrent_layer_is_met_in_every_step(kind: str, dtype
     }
 
 
+class Complex(nn.Module):
+    """Its first weights are of another type than the images that it takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = nn.Parameter(torch.ones(4, 4, dtype=torch.complex64))
+        self.stem = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.stem(x).mean((2, 3)).to(self.turn.dtype) @ self.turn).abs()
+
+
+def test_a_network_is_given_images_of_their_own_type_whatever_its_first_weights_have():
+    rows = {layer.name: layer.macs for layer in count(Complex(), (3, 8, 8)).layers}
+    assert rows == {"turn": 4 * 4, "stem.weight": 36 * 3 * 4 * 9}
+
+
 class Functional(nn.Module):
     """Uses weights without calling the modules that own them, and one that no module type announces."""
 

@@ -18,6 +18,8 @@ from engine.compute.steps.quantization.onnx_training.operators import COMPUTING,
 from engine.errors import SecateurError
 
 OPERATORS = COMPUTING | DATA_MOVEMENT
+SEVERAL = ("Split",)
+"""Those of them that give all results that ONNX has them give."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,12 @@ class _Reader:
             raise SecateurError(
                 f"{node.op_type} cannot be trained with fake quantization",
                 f"Layer {layer} is exported as this ONNX operator, which has no counterpart in torch here.",
+                "Use quantize.static, which needs no training, for this network.",
+            )
+        if node.op_type not in SEVERAL and any(map(self.graph.consumers.get, node.output[1:])):
+            raise SecateurError(
+                f"{node.op_type} with several results cannot be trained with fake quantization",
+                f"Layer {layer} gives more than one, as a pooling does that gives indices too.",
                 "Use quantize.static, which needs no training, for this network.",
             )
         inputs = tuple(self._name(name) for name in node.input)

@@ -12,12 +12,12 @@ from torch import nn
 from engine.compute.measures.counts import count
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.cost import Predictor
-from engine.compute.steps.channels.graph import by_reason, channel_graph
+from engine.compute.steps.channels.graph import by_reason, channel_graph, find_groups
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.outcome import out_of_reach
 from engine.compute.steps.channels.shrink import shrink
 from engine.errors import SecateurError
-from tests.engine.compute.compute_help import small_model
+from tests.engine.compute.compute_help import Unpooled, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 from tests.engine.compute.steps.channels.channels_help import SMALL, network, own, ready
 
@@ -124,6 +124,11 @@ def test_the_operation_for_which_a_layer_stays_whole_is_named(
     maker: Callable[[], nn.Module], layer: str, why: str
 ) -> None:
     assert channel_graph(own(maker)).whole[layer] == why
+
+
+def test_what_an_operation_gives_beside_its_first_result_has_channels_too() -> None:
+    groups, _ = find_groups(Unpooled().eval(), torch.rand(1, 3, 4, 4))
+    assert groups == []
 
 
 def test_the_share_of_a_network_that_no_step_for_channels_reaches_is_told() -> None:

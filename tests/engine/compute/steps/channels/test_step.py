@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
 from engine.compute.layers.masks import masked
@@ -21,9 +20,10 @@ from engine.compute.runtimes.base import artefact, session
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.learning import learn
 from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.clustering.weights import cluster_weights
 from engine.compute.steps.pruning.step import prune_weights
 from engine.errors import SecateurError
-from engine.params import PruneChannels, PruneWeights
+from engine.params import ClusterWeights, PruneChannels, PruneWeights
 from engine.params.channels import GrowingLearning
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
@@ -339,6 +339,6 @@ def test_half_of_every_kind_of_network_goes_and_the_rest_reloads_equal(
 
 def test_clustered_weights_are_refused() -> None:
     model = small_model()
-    parametrize.register_parametrization(model.get_submodule("conv1"), "weight", nn.Identity())
+    cluster_weights(model, ClusterWeights(), context_for())
     with pytest.raises(SecateurError, match="clustered"):
-        pruned(model)
+        channel_graph(model)

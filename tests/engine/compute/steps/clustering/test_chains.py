@@ -7,7 +7,7 @@ from torchvision.models import mobilenet_v2, shufflenet_v2_x0_5
 
 from engine.compute.steps.clustering.chains import Chain, chains
 from engine.errors import SecateurError
-from tests.engine.compute.compute_help import deep_model
+from tests.engine.compute.compute_help import Unpooled, deep_model
 
 SHAPE = (1, 8, 8)
 INNER = [f"layer{stage}.{block}.conv1" for stage in (1, 2, 3) for block in (0, 1, 2)]
@@ -45,6 +45,10 @@ def test_a_chain_is_what_works_on_each_channel_alone_whatever_it_is_called() -> 
         Chain("gated", None, "bounded", positions=1, homogeneous=True),
         Chain("bounded", None, "last", positions=16, homogeneous=False),
     ]
+
+
+def test_channels_that_meet_as_many_others_are_no_chain() -> None:
+    assert [chain.producer for chain in chains(Unpooled().eval(), torch.rand(2, 3, 4, 4))] == ["stem"]
 
 
 def test_chains_of_a_network_that_computes_in_doubles_are_the_same() -> None:

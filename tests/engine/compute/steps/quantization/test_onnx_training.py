@@ -221,6 +221,13 @@ def test_an_unknown_operator_is_told_with_its_layer_and_what_to_do() -> None:
         interpreted(graph_of("Celu", []))
 
 
+def test_results_beside_the_first_are_told_where_something_takes_them() -> None:
+    pool = helper.make_node("MaxPool", ["images"], ["values", "places"], name="layer", kernel_shape=[2, 2])
+    cast = helper.make_node("Cast", ["places"], ["output"], to=TensorProto.FLOAT)
+    with pytest.raises(SecateurError, match=r"MaxPool with several results cannot be trained"):
+        interpreted(model_of([pool, cast], []))
+
+
 def test_an_unknown_form_is_told_with_its_layer() -> None:
     model = graph_of("Conv", [random(8, 4, 3, 3)], auto_pad="SAME_UPPER")
     with pytest.raises(SecateurError, match=r"auto_pad SAME cannot be trained[\s\S]*Layer layer "):

@@ -26,7 +26,7 @@ from engine.compute.steps.quantization.equalization import equalized
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.write import dequantized_weight
 from engine.errors import SecateurError
-from engine.params import Calibrate, QuantizeDynamic, QuantizeStatic
+from engine.params import Calibrate, QuantizeDynamic, QuantizeQat, QuantizeStatic, Step
 from tests.engine.compute.compute_help import context_for, digits
 from tests.engine.compute.steps.quantization import tiny_residual
 
@@ -160,6 +160,39 @@ def test_what_lies_between_linear_layers_and_stays_in_float_is_counted(tmp_path:
     assert isinstance(made, QuantizedNetwork)
     (tmp_path / FILE).write_bytes(made.file)
     assert float_operators("onnxruntime", tmp_path / FILE, batch=1, shape=SHAPE) == {"Gelu": 1}
+
+
+class Doubles(nn.Module):
+    """Ends in double precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        head = nn.Linear(8, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10)
+        self.head = nn.Sequential(*head).double()
+
+    def forward(self, images: Tensor) -> Tensor:
+        given: Tensor = self.head(self.body(images).double())
+        return given.float()
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        QuantizeDynamic(convolutions=True),
+        QuantizeStatic(images=64, equalize="on"),
+        QuantizeQat(epochs=1, images=64),
+    ],
+)
+def test_layers_of_other_types_than_float32_stay_as_they_are(step: Step) -> None:
+    model = attached(Doubles().eval(), Architecture("mine.py:model", 1, 10, (8, 8)))
+    made = apply(step, model, context := context_for())
+    precisions = {one["name"]: one["precision"] for one in context.observations["precision"]}
+    assert precisions["body.0"] == "int8" and "int8" not in {
+        precisions.get("head.0"),
+        precisions.get("head.3"),
+    }
+    assert made(images()).isfinite().all()
 
 
 def test_dynamic_tells_which_layers_it_changes(network: nn.Module) -> None:
