@@ -17,6 +17,16 @@ def expanded(path: str | Path) -> Path:
         ) from error
 
 
+def here() -> Path:
+    """The working folder. Raises UsageError where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            "The working folder is gone", f"The system says: {error.strerror}.", "Go to another folder."
+        ) from error
+
+
 def home() -> Path | None:
     """The user's home folder; None for one who has none, as in many containers."""
     try:

@@ -15,7 +15,7 @@ from engine.presets.shipped import FOLDER, SUFFIXES
 from engine.presets.steps import Address, normalise
 from engine.presets.yaml.tree import Listing, Mapping, Node, is_empty, load, node_of, to_yaml
 from engine.store.files import write_named, writing
-from engine.store.paths import expanded
+from engine.store.paths import expanded, here
 from tui.lab.text import Default, Fixed, Swept, Typed
 
 MOST_UNDO = 500
@@ -314,10 +314,8 @@ def typed_path(text: str) -> Path:
     """A path as it was typed, `~` and relative ones included. Raises UsageError for one that can't be."""
     if not text.isprintable():
         raise UsageError("This path has characters that don't belong there", repr(text))
-    try:
-        return expanded(text.strip()).absolute()
-    except RuntimeError as error:
-        raise UsageError(f"There is no folder {text}", str(error)) from error
+    path = expanded(text.strip())
+    return path if path.is_absolute() else here() / path
 
 
 def _read(path: Path) -> str:
