@@ -25,7 +25,8 @@ from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.text.visible import guard_streams
 
 _sending = threading.RLock()
-"""A long message goes out in several writes, and other threads tell warnings meanwhile: theirs would get into it."""
+"""A long message goes out in several writes: what torch's threads warn of meanwhile, or what is told by the one that
+watches a training in several processes, would get into it."""
 ANSWER_WITHIN_S = 3.0
 """How long a worker that has nothing to keep may take to stop: it may hang in a read."""
 
