@@ -27,6 +27,11 @@ def here() -> Path:
         ) from error
 
 
+def absolute(path: Path) -> Path:
+    """The path from the root on. Raises UsageError for one in a working folder that was removed."""
+    return path if path.is_absolute() else here() / path
+
+
 def home() -> Path | None:
     """The user's home folder; None for one who has none, as in many containers."""
     try:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from engine.errors import UsageError
+from engine.plotting.figure import Figure
 from engine.presets import edits, shipped, spec
 from engine.presets.addresses import value_at
 from engine.presets.edits import Edit
@@ -18,6 +19,7 @@ from tui.lab.document import Document, typed_path
 from tui.lab.fields import SECTIONS, fields_of, problems_at, said_at, says
 from tui.lab.outline import items
 from tui.lab.review import sections
+from tui.work import charts
 
 SPARSITY = Address(1, "sparsity")
 
@@ -317,4 +319,6 @@ def test_a_working_folder_that_was_removed_is_told(
     assert found.unusable is not None and found.unusable.title == "The working folder is gone"
     with pytest.raises(UsageError, match="working folder is gone"):
         typed_path("a.yaml")
+    with pytest.raises(UsageError, match="working folder is gone"):
+        charts.write(Figure(), Path("a.csv"))
     assert typed_path(f"{tmp_path}/a.yaml") == tmp_path / "a.yaml"
