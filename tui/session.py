@@ -91,13 +91,17 @@ class Session:
         return self.limits.get(study, self.within)
 
     def limits_of(self, study: str, asked: "tuple[Limit, ...]") -> "tuple[Limit, ...]":
-        """A search's limits as they stand here, by those that it asks for. What was moved of others is dropped: they are
-        of a study of that name that was deleted, or that was resumed with other ones."""
-        moved = self.limits.get(study)
-        if moved is not None and [(one.measure, one.kind) for one in moved] != [(one.measure, one.kind) for one in asked]:
-            del self.limits[study]
-            moved = None
-        return asked if moved is None else moved
+        """A search's limits as they stand here, by those that it asks for. What was moved of others is dropped: these
+        are of a study of that name that was deleted, or that was resumed with other ones."""
+
+        def kinds(limits: "tuple[Limit, ...]") -> list[tuple[str, str]]:
+            return [(one.measure, one.kind) for one in limits]
+
+        moved = self.limits.pop(study, None)
+        if moved is None or kinds(moved) != kinds(asked):
+            return asked
+        self.limits[study] = moved
+        return moved
 
     def picked(self, name: str, state: "StudyState") -> "Pick | None":
         """A study's pick, by what this session asks for."""

@@ -105,14 +105,38 @@ def _new_events(reader: Reader) -> Iterator[ev.Event]:
         yield from reader.new()
 
 
+class Known:
+    """What is not told again, and whose the steps are."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+        self._of: list[TrialState] | None = None
+        self._users: dict[str, list[TrialState]] = {}
+
+    def first(self, text: str) -> bool:
+        """Whether it was not said before; from now on it was."""
+        new = text not in self._said
+        self._said.add(text)
+        return new
+
+    def users(self, key: str, state: StudyState) -> list[TrialState]:
+        """The trials that have the step among theirs."""
+        if state.trials is not self._of:  # planned anew, or with more of a search
+            self._of, self._users = state.trials, {}
+            for trial in state.trials:
+                for own in {step.key for step in trial.chain}:
+                    self._users.setdefault(own, []).append(trial)
+        return self._users.get(key, [])
+
+
 class _Lines:
     """One line for each thing that happened."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._known = Known()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        tell(*told(event, state, self._said))
+        tell(*told(event, state, self._known))
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -126,10 +150,10 @@ class _Bar:
 
     def __init__(self) -> None:
         self._shown = ""
-        self._said: set[str] = set()
+        self._known = Known()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        if lines := tuple(told(event, state, self._said, brief=True)):
+        if lines := tuple(told(event, state, self._known, brief=True)):
             self.clear()
             tell(*(tables.abbreviate(visible(line), columns()) for line in lines))
 
@@ -157,10 +181,10 @@ def progress_line(state: StudyState) -> str:
     return "  ".join([*parts, ", ".join(running[:3])])
 
 
-def told(event: ev.Event, state: StudyState, said: set[str], *, brief: bool = False) -> Iterator[str]:
+def told(event: ev.Event, state: StudyState, known: Known, *, brief: bool = False) -> Iterator[str]:
     """Lines about an event; none about those too frequent to tell (`brief` leaves out more).
 
-    `said` holds what is not said again: trials, reasons of failures, epochs, waits and notices.
+    `known` has what is not said again: trials, reasons of failures, epochs, waits and notices.
     """
     match event:
         case ev.StudyStarted():
@@ -174,24 +198,24 @@ def told(event: ev.Event, state: StudyState, said: set[str], *, brief: bool = Fa
         case ev.Proposed():
             yield event.text
         case ev.StepWaits():
-            who = _who(event.key, state) if event.key in state.steps else "the check-up"
-            if event.text and _first(text := f"{who} waits {event.text}", said):
+            who = _who(event.key, state, known) if event.key in state.steps else "the check-up"
+            if event.text and known.first(text := f"{who} waits {event.text}"):
                 yield text
         case ev.EpochFinished():
             # Whoever takes a training up tells the epochs that were kept of it once more.
-            if not brief and _first(f"{event.key} {event.epoch} {event.time}", said):
+            if not brief and known.first(f"{event.key} {event.epoch} {event.time}"):
                 step, value = state.steps[event.key], _quality(event.measures, "validation_")
                 yield (
                     f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
                 )
         case ev.StepFinished():
-            yield from _trial(event.key, state, said)
-            yield _finished(event, state)
+            yield from _trial(event.key, state, known)
+            yield _finished(event, state, known)
         case ev.StepFailed():
-            yield from _trial(event.key, state, said)
-            new = _first(failures.alike(event.error), said)
+            yield from _trial(event.key, state, known)
+            new = known.first(failures.alike(event.error))
             why = sentence(event.error) if new else "for the same reason as before"
-            yield f"FAILED {_who(event.key, state)}: {why}"
+            yield f"FAILED {_who(event.key, state, known)}: {why}"
         case ev.TaskStarted():
             again = f" (restart {event.restart})" if event.restart else ""
             yield f"task {event.name} ({event.stage}) runs on {event.host}{again}"
@@ -200,7 +224,7 @@ def told(event: ev.Event, state: StudyState, said: set[str], *, brief: bool = Fa
                 yield f"task {event.task.partition('.')[0]} {event.outcome}"
         case ev.Notice():
             # What holds for the network, every trial tells anew.
-            if _first(event.text, said) or not brief:
+            if known.first(event.text) or not brief:
                 yield f"{event.level}: {event.text}"
         case ev.StudyFinished():
             if state.trials:
@@ -213,21 +237,14 @@ def told(event: ev.Event, state: StudyState, said: set[str], *, brief: bool = Fa
             assert_never(event)
 
 
-def _first(text: str, said: set[str]) -> bool:
-    """Whether it was not said before; from now on it was."""
-    new = text not in said
-    said.add(text)
-    return new
-
-
-def _trial(key: str, state: StudyState, said: set[str]) -> Iterator[str]:
+def _trial(key: str, state: StudyState, known: Known) -> Iterator[str]:
     """What the one trial of a step is, before its first result."""
-    users = _users(key, state)
-    if len(users) == 1 and users[0].parameters and _first(name := f"trial {users[0].index}", said):
+    users = known.users(key, state)
+    if len(users) == 1 and users[0].parameters and known.first(name := f"trial {users[0].index}"):
         yield f"{name}: {', '.join(in_words(users[0].parameters))}"
 
 
-def _finished(event: ev.StepFinished, state: StudyState) -> str:
+def _finished(event: ev.StepFinished, state: StudyState, known: Known) -> str:
     value = ""
     for what, prefix in (("test", ""), ("validation", "validation_")):
         if not value and quality_of(event.measures, prefix):
@@ -235,7 +252,7 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
     if guessing.observed(state.steps[event.key]):
         value += f", {guessing.WORDS}"
     took = "reused" if event.reused else numbers.duration(event.seconds)
-    return f"{_who(event.key, state)}{value} ({took})"
+    return f"{_who(event.key, state, known)}{value} ({took})"
 
 
 def _quality(measures: dict[str, Any], prefix: str) -> str:
@@ -251,14 +268,9 @@ def _quality(measures: dict[str, Any], prefix: str) -> str:
     )
 
 
-def _who(key: str, state: StudyState) -> str:
+def _who(key: str, state: StudyState, known: Known) -> str:
     """The step's name and the trial it is for, or how many trials share it."""
-    users, step = _users(key, state), state.steps[key]
+    users, step = known.users(key, state), state.steps[key]
     if len(users) == 1:
         return f"trial {users[0].index} {step.address}" if users[0].parameters else step.address
     return f"{step.address} (shared by {counted(len(users), 'trial')})" if users else step.address
-
-
-def _users(key: str, state: StudyState) -> list[TrialState]:
-    """The trials that have the step among theirs."""
-    return [t for t in state.trials if any(step.key == key for step in t.chain)]

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.common import (
@@ -198,11 +197,12 @@ def _started(args: argparse.Namespace, run: "RunDir", *, shared: bool) -> bool:
 def _read(args: argparse.Namespace) -> "Spec":
     """The preset that is meant, a file's, one that comes with secateur, or that on standard input."""
     from engine.presets import shipped, spec
+    from engine.store.paths import here
 
     if args.preset != STDIN:
         return spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
     text = sys.stdin.read()
-    return spec.parse(text, "stdin", args.overrides, folder=Path.cwd(), quick=args.quick)
+    return spec.parse(text, "stdin", args.overrides, folder=here(), quick=args.quick)
 
 
 def _resume(args: argparse.Namespace) -> int:

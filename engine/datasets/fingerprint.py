@@ -160,5 +160,13 @@ def _cached_contents(files: list[RawFile], memory: Path) -> list[tuple[str, str]
     for key, file in zip(keys, files, strict=True):
         hashes[key] = hashes.get(key) or known.get(key) or file_hash(file.path)
     if hashes.keys() - known.keys():
-        remember(memory, {**known, **hashes})
+        # What a file held before is not kept: a set that is copied anew again and again would fill the memory.
+        paths = {_path(key) for key in hashes}
+        others = {key: value for key, value in known.items() if _path(key) not in paths}
+        remember(memory, others | hashes)
     return [(file.name, hashes[key]) for key, file in zip(keys, files, strict=True)]
+
+
+def _path(key: str) -> str:
+    """The file's path in the key of its hash, before its size and time."""
+    return key.rsplit("|", 2)[0]

@@ -65,13 +65,18 @@ class Machine:
     def _reason(self, runtime: Runtime, precision: Precision, threads: int | None) -> str:
         if threads is not None and threads > self.cpus:
             return runtimes.too_many_threads(threads, self.cpus)
-        # A machine that was noted down by an older version knows fewer precisions.
-        return self.lacking[runtime].get(precision, f"whether it computes in {precision} is not known yet")
+        # A machine that was noted down by an older version knows fewer runtimes and precisions.
+        lacking = self.lacking.get(runtime, {})
+        return lacking.get(precision, f"whether it computes in {precision} is not known yet")
+
+    def _lacks(self, runtime: Runtime) -> str:
+        """Why the runtime can't be used here; empty if it can."""
+        return self.missing.get(runtime, f"whether {runtime} works there is not known yet")
 
     def check(self, wanted: Iterable[Latency], targets: Iterable[Runtime]) -> None:
         """Raises SecateurError when one of the `wanted` asks only for what cannot be measured on this machine, or one
         of the runtimes that steps decide by is not here."""
-        every = [self.reasons(one) for one in wanted] + [[self.missing[runtime]] for runtime in targets]
+        every = [self.reasons(one) for one in wanted] + [[self._lacks(runtime)] for runtime in targets]
         for reasons in every:
             if all(reasons):
                 raise SecateurError(
@@ -105,10 +110,10 @@ class Machine:
             raise UsageError(
                 f"{step.address}: precision: {precision} can't be had here", f"{why}.", "Use fp32."
             )
-        if execution == "compile" and self.missing["torch-compile"]:
+        if execution == "compile" and (why := self._lacks("torch-compile")):
             raise UsageError(
                 f"{step.address}: execution: compile can't be had here",
-                f"{self.missing['torch-compile']}.",
+                f"{why}.",
                 "Use execution: eager, or graphs on a GPU.",
             )
         batch = getattr(step, "batch", None)

@@ -1,5 +1,6 @@
 """Files that a preset names: relative to its own folder where they are there, else to the current one."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,8 +88,10 @@ def _absolute(file: str, folder: Path | None) -> Path:
             # `~nobody`: a user this machine does not know; the path is kept as written.
             return path
     if folder is not None and exists(folder / path):
-        return (folder / path).absolute()
-    return path.absolute()
+        path = folder / path
+    with contextlib.suppress(OSError):  # the working folder is gone: told with what else can't be used
+        return path.absolute()
+    return path
 
 
 def is_address(text: str) -> bool:

@@ -22,7 +22,7 @@ from engine.store.workspace import fingerprints, shared_store
 from engine.studies import rundir, state
 from engine.studies.plan import Plan, data_id, make
 from engine.studies.rundir import RunDir
-from engine.studies.status import OPEN
+from engine.studies.status import OPEN, Status
 from engine.text.numbers import duration
 
 MOST_STUDIES = 8
@@ -48,32 +48,32 @@ class History:
     """The finished studies of a workspace, read once each."""
 
     workspace: Path
-    _read: dict[Path, tuple[tuple[str, str, Any], Seconds]] = field(default_factory=dict)
+    _read: dict[Path, tuple[float, tuple[tuple[str, str, Any], Seconds]]] = field(default_factory=dict)
+    """By folder, when the study's status was written last, and what was read then."""
 
     def seconds(self, wanted: Spec) -> Seconds | None:
         """What the steps of `wanted` took in the newest studies of the same model and data."""
-        timed = [self._of(run) for run in self._candidates(wanted)]
+        timed = [self._of(run, status) for run, status in self._candidates(wanted)]
         mine = [seconds for known, seconds in timed if known == _subject(wanted.settings)]
         return _merged(mine) if mine else None
 
-    def _candidates(self, wanted: Spec) -> Iterator[RunDir]:
+    def _candidates(self, wanted: Spec) -> Iterator[tuple[RunDir, Status]]:
         model, data = wanted.settings.model.name, wanted.settings.data.name
         count = 0
         for run in rundir.studies(self.workspace):
             status = run.read_status()
             if (status.model, status.data) == (model, data) and status.done:
-                yield run
+                yield run, status
                 count += 1
             if count == MOST_STUDIES:
                 return
 
-    def _of(self, run: RunDir) -> tuple[tuple[str, str, Any], Seconds]:
-        if run.path not in self._read:
+    def _of(self, run: RunDir, status: Status) -> tuple[tuple[str, str, Any], Seconds]:
+        written, entry = self._read.get(run.path, (0.0, None))
+        if entry is None or status.state in OPEN or status.updated != written:  # or it was resumed since
             entry = (_subject_of(run), _seconds_in(run))
-            if run.read_status().state not in OPEN:
-                self._read[run.path] = entry
-            return entry
-        return self._read[run.path]
+            self._read[run.path] = status.updated, entry
+        return entry
 
 
 def estimate(wanted: Spec, history: History, on: Machine) -> Estimate:

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from engine import datasets, sources
 from engine.errors import SecateurError, UsageError
@@ -13,6 +12,7 @@ from engine.params.preset import Data
 from engine.presets.spec import Spec
 from engine.sources import Sources
 from engine.store.files import explained, read_json, read_mapping, write_atomic, write_json
+from engine.store.paths import here
 from engine.store.workspace import fingerprints
 from engine.studies.plan import data_id, sources_of
 from engine.studies.rundir import RunDir
@@ -31,7 +31,7 @@ def code_of(run: RunDir, spec: Spec) -> Sources:
     Raises SecateurError where the record can't be read.
     """
     kept = sources.read(run.code)
-    code = kept or sources_of(spec, Path.cwd())
+    code = kept or sources_of(spec, here())
     if kept is None and code.programs:
         write_atomic(run.code, code.to_json())
     return code

@@ -26,6 +26,7 @@ from engine.runner.executors.base import Carrier
 from engine.runner.status import of_preset
 from engine.sources import Sources
 from engine.store.files import as_they_are, explained, last_said, write_atomic
+from engine.store.paths import here
 from engine.studies import lease, lives, rundir, turns
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -62,7 +63,7 @@ def create(
     `name` where one is given; raises FileExistsError if that is taken. It is `expected` to take so many seconds.
     """
     private.folder()
-    code = code or sources_of(spec, _here())
+    code = code or sources_of(spec, here())
     check_files(spec, workspace)
     on = choose.known_machine(spec.settings, workspace)
     if spec.settings.executor.slurm is None:
@@ -84,16 +85,6 @@ def create(
         status=of_preset("queued", spec, replay_of, expected),
         exact=exact,
     )
-
-
-def _here() -> Path:
-    """The current folder. Raises UsageError where it was removed."""
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise UsageError(
-            "The current folder is not there any more", f"{error.strerror}.", "Change to another."
-        ) from error
 
 
 def check_machine(spec: Spec, on: Machine, *, decided: bool) -> None:

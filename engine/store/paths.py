@@ -17,6 +17,21 @@ def expanded(path: str | Path) -> Path:
         ) from error
 
 
+def here() -> Path:
+    """The working folder. Raises UsageError where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            "The working folder is gone", f"The system says: {error.strerror}.", "Go to another folder."
+        ) from error
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root on. Raises UsageError for one in a working folder that was removed."""
+    return path if path.is_absolute() else here() / path
+
+
 def home() -> Path | None:
     """The user's home folder; None for one who has none, as in many containers."""
     try:

@@ -16,6 +16,7 @@ from engine.params.preset import Model
 from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import key
+from engine.store.paths import here
 from engine.studies.roots import PIECES_VERSION, data_key, root_key, weights_of
 
 MEASURE_VERSION = 8
@@ -121,7 +122,7 @@ def make(spec: Spec, fingerprints: dict[str, str], machine: Machine, sources: So
 
     `sources` is the users' code that the study keeps, by default what is on the disk now.
     """
-    code = sources or sources_of(spec, Path.cwd())
+    code = sources or sources_of(spec, here())
     trials = tuple(plan_trial(t, fingerprints[data_id(t)], machine, code) for t in spec.trials)
     return Plan(machine.device, machine.threads, trials, _jobs(trials))
 

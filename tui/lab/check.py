@@ -93,11 +93,12 @@ def runnable(checked: Checked, history: "History") -> "list[tuple[Spec, Estimate
 
 def unusable(spec: "Spec", workspace: Path) -> SecateurError | None:
     """Why a file or data set that a preset names can't be used on this machine."""
+    from engine.store.paths import here
     from engine.studies.named_files import check_files
     from engine.studies.plan import sources_of
 
     try:
-        sources_of(spec, Path.cwd())
+        sources_of(spec, here())
         check_files(spec, workspace)
     except SecateurError as error:
         return error

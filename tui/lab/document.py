@@ -14,8 +14,8 @@ from engine.presets.references import without_stale_plot
 from engine.presets.shipped import FOLDER, SUFFIXES
 from engine.presets.steps import Address, normalise
 from engine.presets.yaml.tree import Listing, Mapping, Node, is_empty, load, node_of, to_yaml
+from engine.store import paths
 from engine.store.files import write_named, writing
-from engine.store.paths import expanded
 from tui.lab.text import Default, Fixed, Swept, Typed
 
 MOST_UNDO = 500
@@ -314,10 +314,7 @@ def typed_path(text: str) -> Path:
     """A path as it was typed, `~` and relative ones included. Raises UsageError for one that can't be."""
     if not text.isprintable():
         raise UsageError("This path has characters that don't belong there", repr(text))
-    try:
-        return expanded(text.strip()).absolute()
-    except RuntimeError as error:
-        raise UsageError(f"There is no folder {text}", str(error)) from error
+    return paths.absolute(paths.expanded(text.strip()))
 
 
 def _read(path: Path) -> str:

@@ -8,7 +8,7 @@ from textual import work
 from engine.errors import PresetInvalid, SecateurError
 from engine.presets import shipped
 from engine.presets.yaml.tree import to_yaml
-from engine.store.paths import home
+from engine.store import paths
 from engine.text.tables import abbreviate
 from tui.lab.document import Document, read, typed_path, with_suffix
 from tui.lab.outline import is_set
@@ -26,9 +26,9 @@ MOST_FILES = 200
 def here() -> Path:
     """The working folder; the home folder if that is gone."""
     try:
-        return Path.cwd()
-    except OSError:
-        return home() or Path("/")
+        return paths.here()
+    except SecateurError:
+        return paths.home() or Path("/")
 
 
 def _shown(path: Path) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.plotting.figure import Figure
 from engine.store.files import write_named
+from engine.store.paths import absolute
 
 ABOUT = "The ending decides: .svg, .png, .csv, or .txt for the chart as text."
 WIDTH, HEIGHT = 100, 30
@@ -15,7 +16,7 @@ def write(figure: Figure, path: Path) -> Path:
     """Write the figure; the path made absolute. Raises UsageError for an ending that is none of ours, or a place
     that can't be written to."""
     content = _drawn(figure, path.suffix.lower())
-    path = path.absolute()
+    path = absolute(path)
     write_named(path, content)
     return path
 

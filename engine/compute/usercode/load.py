@@ -63,7 +63,6 @@ def load_function(reference: str, what: str) -> Callable[..., Any]:
     space = Space(sources, program, sources.identity(reference))
     if what == MODEL:
         space.check()
-    if what == MODEL:
         note_program(reference, sources, program)
     with at_home(file, sources):
         module = space.run(Path(file))

@@ -24,6 +24,9 @@ from engine.studies.checkup import CHECKUP, REACH
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.text.visible import guard_streams
 
+_sending = threading.RLock()
+"""A long message goes out in several writes: what torch's threads warn of meanwhile, or what is told by the one that
+watches a training in several processes, would get into it."""
 ANSWER_WITHIN_S = 3.0
 """How long a worker that has nothing to keep may take to stop: it may hang in a read."""
 
@@ -88,8 +91,10 @@ def _give_up(connection: Connection, node: dict[str, Any], problem: dict[str, st
 
 
 def _send(connection: Connection, event: ev.Event) -> None:
+    message = json.dumps(ev.as_dict(event)).encode()
     try:
-        connection.send_bytes(json.dumps(ev.as_dict(event)).encode())
+        with _sending:
+            connection.send_bytes(message)
     except (BrokenPipeError, ConnectionResetError):
         os._exit(1)  # the engine is gone
 

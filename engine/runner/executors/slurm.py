@@ -26,6 +26,7 @@ from engine.slurm import commands, queue, script
 from engine.store import claims
 from engine.store.files import as_they_are, check_room, explained, write_atomic
 from engine.store.objects import Store
+from engine.store.paths import here
 from engine.studies import basis
 from engine.studies import events as ev
 from engine.studies.log import EventLog
@@ -112,7 +113,7 @@ def _plan_so_far(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> tuple[P
     if spec.space is None or agreed is None:
         return plan, {}
     written = Reader(run).catch_up().proposed
-    code = sources.read(run.code) or sources_of(spec, Path.cwd())
+    code = sources.read(run.code) or sources_of(spec, here())
     return Rounds.of(run, spec, agreed.machine, code).whole(plan, written), written
 
 

@@ -1,5 +1,6 @@
 """Every command on a study or a place that is not as it should be: one message, never a traceback."""
 
+import io
 import json
 import os
 import pwd
@@ -135,6 +136,19 @@ def test_a_folder_is_shut(names: tuple[str, ...], capfd: pytest.CaptureFixture[s
         told(tmp_path / "w", run.name, capfd, EVERY)
     finally:
         shut.chmod(0o700)
+
+
+def test_the_working_folder_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fabricate.finished(tmp_path / "w").run
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(run.preset.read_text()))
+    presets = ("-", "own.yaml", "PRESET")
+    commands = (["list"], ["show", "STUDY"], *(["run", preset, "--detach"] for preset in presets))
+    told(tmp_path / "w", run.name, capsys, commands)  # MKL ends what imports torch in such a folder
 
 
 def test_nobody_knows_the_user(

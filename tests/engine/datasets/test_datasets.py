@@ -16,6 +16,7 @@ from engine.datasets.fingerprint import raw_files
 from engine.datasets.locate import Location
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
+from engine.store.files import read_mapping
 from tests import HOME
 
 IDX_FILES = (
@@ -190,10 +191,13 @@ def test_cached_hashes_notice_a_changed_file(tmp_path: Path) -> None:
     big.write_bytes(bytes(3_000_000))
     params, cache = Data(name="imagefolder", root=str(folder)), tmp_path / "cache"
     first = key(params, tmp_path, cache)
-    assert list(cache.iterdir()) and key(params, tmp_path, cache) == first == key(params, tmp_path)
+    (memory,) = cache.iterdir()
+    files = len(read_mapping(memory))
+    assert files and key(params, tmp_path, cache) == first == key(params, tmp_path)
     big.write_bytes(b"\1" + bytes(2_999_999))
     os.utime(big, ns=(1, 1))
     assert key(params, tmp_path, cache) == key(params, tmp_path) != first
+    assert len(read_mapping(memory)) == files, "what it held before is forgotten"
 
 
 def test_images_that_share_their_labels_are_hashed_with_them(tmp_path: Path) -> None:

@@ -73,6 +73,17 @@ def test_what_no_row_can_be_measured_of_is_refused() -> None:
     assert "need as many processors" in without.reasons(many)[0]
 
 
+def test_what_a_machine_noted_by_an_older_version_does_not_tell_is_said_not_to_be_known() -> None:
+    machine = here("cpu", 1, 1)
+    lacking, missing = machine.lacking.copy(), machine.missing.copy()
+    del lacking["openvino"], missing["openvino"]
+    older = replace(machine, lacking=lacking, missing=missing)
+    older.check([Latency(runtimes=("torch", "openvino"))], ["torch"])
+    for wanted, targets in (([Latency(runtimes=("openvino",))], []), ([], ["openvino"])):
+        with pytest.raises(SecateurError, match="is not known yet"):
+            older.check(wanted, targets)
+
+
 def test_every_runtime_has_its_rows() -> None:
     from engine.compute.runtimes.base import OPENED  # imports torch: not in each process that only collects
 

@@ -6,17 +6,20 @@ from typing import Any
 import pytest
 
 from engine.errors import UsageError
+from engine.plotting.figure import Figure
 from engine.presets import edits, shipped, spec
 from engine.presets.addresses import value_at
 from engine.presets.edits import Edit
 from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
+from engine.results.estimates import History
 from tests.engine.presets.test_edits import QUICK
-from tui.lab.check import validate
-from tui.lab.document import Document
+from tui.lab.check import completed, valid, validate
+from tui.lab.document import Document, typed_path
 from tui.lab.fields import SECTIONS, fields_of, problems_at, said_at, says
 from tui.lab.outline import items
 from tui.lab.review import sections
+from tui.work import charts
 
 SPARSITY = Address(1, "sparsity")
 
@@ -301,3 +304,21 @@ def test_the_quick_section_survives_opening_editing_and_saving(tmp_path: Path) -
     assert spec is not None
     assert spec.quick is not None
     assert len(spec.quick.trials) == 2
+
+
+@pytest.mark.parametrize("model", ["resnet20", "own.py:build"])
+def test_a_working_folder_that_was_removed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    document = Document.new()
+    document.change(put(Address(None, "model.name"), model), "model")
+    found = completed(valid(document.root, document.name, None, 0), History(tmp_path))
+    assert found.unusable is not None and found.unusable.title == "The working folder is gone"
+    with pytest.raises(UsageError, match="working folder is gone"):
+        typed_path("a.yaml")
+    with pytest.raises(UsageError, match="working folder is gone"):
+        charts.write(Figure(), Path("a.csv"))
+    assert typed_path(f"{tmp_path}/a.yaml") == tmp_path / "a.yaml"

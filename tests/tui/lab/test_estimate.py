@@ -1,5 +1,7 @@
 """The estimate before a start comes from what the same steps took, and from nothing else."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,20 @@ def test_shared_steps_are_counted_once_and_epochs_scale(tmp_path: Path) -> None:
     expected = START_S + training + 2 * PRUNE_S + 3 * MEASURE_S + 2 * LATENCY_S
     assert found.seconds == pytest.approx(expected)
     assert found.source == "quickstart-1"
+
+
+def test_another_study_of_the_name_of_a_deleted_one_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, run = History(tmp_path), finished_study(tmp_path, "quickstart-1", quickstart())
+    before = estimate(quickstart(), history).seconds
+    shutil.rmtree(run.path)
+    monkeypatch.setattr("tests.tui.lab.test_estimate.EPOCH_S", 2 * EPOCH_S)
+    finished_study(tmp_path, "quickstart-1", quickstart())
+    assert estimate(quickstart(), history).seconds == before, "one is read once"
+    run.write_status(replace(run.stored_status(), updated=1.0))
+    after = estimate(quickstart(), history).seconds
+    assert before is not None and after is not None and after > before
 
 
 def test_other_data_or_a_limit_tell_nothing(tmp_path: Path) -> None:
