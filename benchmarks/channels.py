@@ -42,6 +42,7 @@ from engine.text.phrases import counted
 Trials = dict[tuple[float, str], list[dict[str, Any]]]
 """Results of all seeds by target and arm."""
 TITLE = "Channel pruning against torch-pruning"
+TITLE_PARAMETERS = "Channel pruning to fewer parameters"
 
 ARMS = {
     "baseline": "not pruned",
@@ -223,7 +224,8 @@ def main() -> int:
         results.tell(one)
     if args.quick:
         return results.judged(claims(rows))
-    results.write(file_of(args), rows, title=TITLE, about=described(args))
+    title = TITLE_PARAMETERS if args.compression else TITLE
+    results.write(file_of(args), rows, title=trained.titled(title, args), about=described(args))
     return 0
 
 

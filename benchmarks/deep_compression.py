@@ -48,7 +48,7 @@ QUICK = (
 QUICK_RATIO, QUICK_POINTS = 35.0, 3.0
 """What the quick version has to reach; without `quantize.half` its file is 28 times smaller."""
 
-TITLE = "Small files: Deep Compression"
+TITLE = "Small files by Deep Compression"
 ABOUT = "Prune, fine-tune, centroids, train them, halve the rest, entropy coding; a file that loads back bit-equal."
 
 
@@ -159,7 +159,12 @@ def main() -> int:
     )
     if args.quick:
         return results.judged({"the goal of the quick form": met})
-    results.write(trained.named("deep_compression", args), [row(args, found)], title=TITLE, about=ABOUT)
+    results.write(
+        trained.named("deep_compression", args),
+        [row(args, found)],
+        title=trained.titled(TITLE, args),
+        about=ABOUT,
+    )
     return 0
 
 

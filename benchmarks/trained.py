@@ -304,6 +304,11 @@ def named(benchmark: str, args: argparse.Namespace) -> str:
     return benchmark if args.model == "resnet20" else f"{benchmark}_{args.model.rpartition('/')[2]}"
 
 
+def titled(title: str, args: argparse.Namespace) -> str:
+    """The results' title: of other networks than ResNet20 with theirs."""
+    return title if args.model == "resnet20" else f"{title}: {args.model.rpartition('/')[2]}"
+
+
 def spread(values: Sequence[float]) -> str:
     """Mean ± deviation."""
     return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.2f}"
