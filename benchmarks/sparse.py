@@ -2,7 +2,7 @@
 
     python -m benchmarks.sparse [--images 20000] [--epochs 6] [--finetune 8] [--sparsity 90 95 98] [--seeds 0 1 2]
                                 [--rounds 4] [--round-rate RATE] [--recovery augment=none ...] [--arms gradual ...]
-                                [--distill 'method={kind: logits, alpha: 0.7}' ...] [--quick]
+                                [--distill 'method={kind: logits, alpha: 0.7, temperature: 4}' ...] [--quick]
 
 For each seed one network is trained, and each arm prunes a copy of it with `prune.weights` (global, by magnitude) and
 trains it on, for --finetune epochs in all: `one-shot` at once; `gradual` in rounds, whose epochs are taken off the
@@ -147,7 +147,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=4, help="of pruning, an epoch between two")
     parser.add_argument("--round-rate", type=float, help="learning rate between rounds, if another one")
     parser.add_argument(
-        "--distill", nargs="*", default=["method={kind: logits, alpha: 0.7}"], metavar="PARAMETER=VALUE"
+        "--distill",
+        nargs="*",
+        default=["method={kind: logits, alpha: 0.7, temperature: 4}"],
+        metavar="PARAMETER=VALUE",
     )
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     args = trained.parsed(parser, QUICK)

@@ -60,6 +60,10 @@ class Soft(Params):
 class Mixed(Soft):
     """The teacher's probabilities beside the labels."""
 
+    temperature: float = param(2.0, gt=0, le=100)
+    """What logits are divided by before the softmax: higher shows more of what the teacher thinks of the other
+    classes. It is no better for a student near its teacher, and holds back one that is far from it, as after low ranks
+    or from random weights."""
     alpha: float = param(0.9, ge=0, le=1)
     """Weight of the teacher's probabilities (their divergence times the squared temperature); the rest is the
     labels'."""
