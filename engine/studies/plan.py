@@ -21,7 +21,7 @@ from engine.studies.roots import PIECES_VERSION, data_key, root_key, weights_of
 
 MEASURE_VERSION = 8
 """Raised when what is measured, or how, changes."""
-LATENCY_VERSION = 3
+LATENCY_VERSION = 4
 Wanted = dict[str, Any]
 """What is to be measured, as a node's material has it."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from engine.compute import memory
 from engine.compute.latency.calls import Block, timed
 from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx.shape import Shape
@@ -95,6 +96,9 @@ def serve(job: Measurement, pipe: Connection) -> None:
 def _serve(job: Measurement, pipe: Connection, partners: list[int]) -> None:
     os.sched_setaffinity(0, job.processors)  # the fork server's own may differ from our starter's
     gc.disable()
+    # Else glibc takes eager PyTorch's tensors anew page by page in every call, of some processes more than of others:
+    # two copies of a ResNet20 differed by up to a fifth at 32 images, mostly the one that was loaded first.
+    memory.keep_freed()
     # The fork server may have it on for training; it makes eager PyTorch fill every new tensor.
     torch.use_deterministic_algorithms(False)
     try:

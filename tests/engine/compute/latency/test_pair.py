@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,24 @@ def test_whoever_has_no_turn_uses_no_processor_time(wide, runtime):
             time.sleep(0.05)
             assert procfs.used_s(measured.pid) == before
             measured.wake()
+
+
+def test_calls_take_no_memory_anew(wide):
+    """What glibc gives back it takes anew page by page, in some processes more than in others."""
+    job = replace(measured_job(wide, "torch"), batch=64)
+    with latency_process.measured(job, forks.start) as measured:
+        measured.answer()
+        taken = []
+        for _ in range(4):  # the first ones find out how much is needed
+            before = faults(measured.pid)
+            calls = len(measured.timed(Block(0, 50)))
+            taken.append((faults(measured.pid) - before) / calls)
+    assert min(taken) < 50, "pages a call; thousands without it"
+
+
+def faults(pid: int) -> int:
+    """Pages that a process has been given so far."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
 
 
 def test_processes_keep_to_the_processors_of_the_one_that_measures(wide):
