@@ -146,13 +146,14 @@ def test_each_stream_has_to_be_a_terminal(tmp_path: Path, stream: str, name: str
     assert "\x1b" not in shown
 
 
-def test_a_terminal_without_a_cursor_gets_a_sentence() -> None:
+def ended(*options: str, **variables: str) -> tuple[int, str]:
+    """The exit code of a lab that does not begin in a terminal of its own, and what that showed."""
     ours, theirs = pty.openpty()
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     done = subprocess.run(
-        [sys.executable, "-m", "tui"],
+        [sys.executable, "-m", "tui", *options],
         cwd=HOME,
-        env={**os.environ, "TERM": "dumb"},
+        env={**os.environ, **variables},
         check=False,
         timeout=20,
         **streams,
@@ -160,7 +161,12 @@ def test_a_terminal_without_a_cursor_gets_a_sentence() -> None:
     os.close(theirs)
     shown = os.read(ours, 4096).decode()
     os.close(ours)
-    assert done.returncode == 2
+    return done.returncode, shown
+
+
+def test_a_terminal_without_a_cursor_gets_a_sentence() -> None:
+    code, shown = ended(TERM="dumb")
+    assert code == 2
     assert "TERM" in shown and "dumb" in shown and "\x1b" not in shown
 
 
@@ -175,20 +181,8 @@ def test_a_terminal_without_a_cursor_gets_a_sentence() -> None:
 def test_what_it_can_not_begin_with_is_told_in_a_sentence(
     options: list[str], variables: dict[str, str], told: str
 ) -> None:
-    ours, theirs = pty.openpty()
-    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-    done = subprocess.run(
-        [sys.executable, "-m", "tui", *options],
-        cwd=HOME,
-        env={**os.environ, **variables},
-        check=False,
-        timeout=20,
-        **streams,
-    )
-    os.close(theirs)
-    shown = os.read(ours, 4096).decode()
-    os.close(ours)
-    assert done.returncode == 2
+    code, shown = ended(*options, **variables)
+    assert code == 2
     assert told in shown
     assert "Traceback" not in shown and "\x1b" not in shown
 
