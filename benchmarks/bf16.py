@@ -23,7 +23,7 @@ import torchvision
 from torch import nn
 
 from benchmarks import results, trained
-from engine.compute.numerics.onednn import slow_in_bf16
+from engine.compute.numerics.onednn import float32_where_faster
 
 MODELS = (
     "mobilenet_v2",
@@ -50,7 +50,7 @@ def updates(name: str, size: int, batch: int) -> dict[str, Callable[[], None]]:
     labels = torch.arange(batch) % CLASSES
 
     def update(arm: str) -> None:
-        kept = slow_in_bf16(model) if arm == "bf16" else contextlib.nullcontext()
+        kept = float32_where_faster(model) if arm == "bf16" else contextlib.nullcontext()
         with kept:
             with torch.autocast("cpu", torch.bfloat16, enabled=arm != "fp32"):
                 loss = nn.functional.cross_entropy(model(images), labels)

@@ -46,7 +46,7 @@ def _breaks(module: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def slow_in_bf16(model: nn.Module) -> Iterator[None]:
+def float32_where_faster(model: nn.Module) -> Iterator[None]:
     """Within it, autocast on a processor leaves those convolutions in float32 that oneDNN trains slower in bf16.
 
     These are depthwise ones and others of few channels a group, but for 3×3 at a stride of 1 on larger images: by 96

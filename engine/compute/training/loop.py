@@ -20,7 +20,7 @@ from engine.compute.models.attributes import detach_
 from engine.compute.models.constructed import train_
 from engine.compute.models.tensors import fill_
 from engine.compute.numerics.group import FEWEST
-from engine.compute.numerics.onednn import slow_in_bf16
+from engine.compute.numerics.onednn import float32_where_faster
 from engine.compute.numerics.precision import arithmetic
 from engine.compute.numerics.seeds import generator, seed_everything
 from engine.compute.stopping import Stopped
@@ -134,7 +134,7 @@ def fit(
     with (
         _fit_for_single_images(run),
         arithmetic(params.precision, context.device),
-        _fast_in_bf16(run),
+        _float32_where_faster(run),
         context.stopping.keeping(),
     ):
         for epoch in range(len(run.epochs) + 1, params.epochs + 1):
@@ -188,10 +188,12 @@ def _fit_for_single_images(run: _Run) -> AbstractContextManager[object]:
     return single_valued_norms(run.model, image)
 
 
-def _fast_in_bf16(run: _Run) -> AbstractContextManager[None]:
+def _float32_where_faster(run: _Run) -> AbstractContextManager[None]:
     """A context in which no layer computes in bf16 that is slower for it, where it computes layer by layer."""
     on_processor = run.context.device.type == "cpu" and run.called is run.model
-    return slow_in_bf16(run.model) if run.params.precision == "bf16" and on_processor else nullcontext()
+    return (
+        float32_where_faster(run.model) if run.params.precision == "bf16" and on_processor else nullcontext()
+    )
 
 
 def _restore(run: _Run) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from engine.compute.context import to_device
-from engine.compute.numerics.onednn import slow_in_bf16
+from engine.compute.numerics.onednn import float32_where_faster
 from engine.machine.environment import cpu_features
 from tests import HOME, lone
 
@@ -18,7 +18,7 @@ sys.path.insert(0, {home!r})
 import torch
 from torch.nn import functional as F
 from engine.compute.context import to_device
-from engine.compute.numerics.onednn import slow_in_bf16
+from engine.compute.numerics.onednn import float32_where_faster
 from engine.compute.models.resnet import CifarResNet
 torch.set_num_threads(1)
 model = to_device(CifarResNet(20, 1, 10, width=4), torch.device("cpu")).train()
@@ -67,7 +67,7 @@ def test_autocast_leaves_what_is_slower_in_bf16_in_float32() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             return {name: layer(images).dtype for name, layer in model.items()}
 
-    with slow_in_bf16(model):
+    with float32_where_faster(model):
         assert computed_in() == {name: dtype for name, (_, dtype) in layers.items()}
         images = images[..., :2, :2]
         assert computed_in()["plain depthwise"] == torch.float32, "of images smaller than its kernel"
@@ -76,7 +76,7 @@ def test_autocast_leaves_what_is_slower_in_bf16_in_float32() -> None:
 
 def test_autocast_is_as_it_was_after_a_layer_that_fails() -> None:
     layer = nn.Conv2d(8, 8, 3, 2, groups=8)
-    with slow_in_bf16(layer), torch.autocast("cpu", torch.bfloat16):
+    with float32_where_faster(layer), torch.autocast("cpu", torch.bfloat16):
         with pytest.raises(RuntimeError):
             layer(torch.randn(2, 3, 8, 8))
         assert torch.is_autocast_enabled("cpu")
