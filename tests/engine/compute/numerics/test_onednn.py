@@ -18,7 +18,6 @@ sys.path.insert(0, {home!r})
 import torch
 from torch.nn import functional as F
 from engine.compute.context import to_device
-from engine.compute.numerics.onednn import float32_where_faster
 from engine.compute.models.resnet import CifarResNet
 torch.set_num_threads(1)
 model = to_device(CifarResNet(20, 1, 10, width=4), torch.device("cpu")).train()
